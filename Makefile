@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+# Live migration of Intel TDX guests: the verbs.
+#
+#   make demo         watch a Linux TD guest move from one VM to another
+#   make check        build everything and run all tests
+#
+#   make tree         build/tree: the base kernel with this series
+#   make kernel       build/kernel: the host kernel under test
+#   make test         the tests inside the machine alone (TEST=name for one)
+#   make test-debug   the same under KASAN, lockdep and friends
+#   make conformance  replay the traces of the real module on the module model
+#   make static       sparse, W=1 and checkpatch on the new files
+#   make series       the series as mailable patches in build/series
+#   make clean        remove what was built, keep the base kernel
+#
+# LINUX=/path takes a Linux tree that is there already as the base.
+
+include base.mk
+
+BUILD	:= $(CURDIR)/build
+LINUX	?= $(BUILD)/base
+TEST	?=
+export BUILD
+
+KERNEL	:= $(BUILD)/kernel
+GUEST	:= $(BUILD)/guest
+DEBUG	:= $(BUILD)/kernel-debug
+SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check tree kernel guest test test-debug conformance static series clean base deps
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+deps:
+	@vmtest/deps.sh build vm sim
+
+base: | deps
+	@[ "$(LINUX)" != "$(BUILD)/base" ] || vmtest/fetch.sh $(BASE_PACKAGE) $(BASE_SUITES)
+
+tree: base
+	@vmtest/tree.sh $(LINUX)
+
+kernel: tree
+	@vmtest/kernel.sh $(KERNEL) "the host kernel" "bzImage modules" -- vmtest/kernel.config
+
+guest: tree
+	@vmtest/kernel.sh $(GUEST) "the TD guest kernel" bzImage -- vmtest/guest.config
+
+check: kernel guest
+	@vmtest/check.sh $(KERNEL)
+
+test: kernel guest
+	@vmtest/test.sh $(KERNEL) "$(TEST)"
+
+test-debug: tree guest
+	@vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
+		vmtest/kernel.config vmtest/debug.config
+	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
+
+demo: kernel guest
+	@vmtest/demo.sh $(KERNEL)
+
+conformance: | deps
+	@$(SIM_MAKE) conformance
+
+static: kernel
+	@vmtest/deps.sh static
+	@vmtest/static.sh $(KERNEL)
+
+series: base
+	@vmtest/series.sh $(LINUX)
+
+clean:
+	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/guest $(BUILD)/tree $(BUILD)/tree.new \
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series

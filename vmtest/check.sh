@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# All tests: the harness, the module model in userspace, static checks, and the
+# machine.  The last line totals them.
+#
+# Usage: check.sh OBJDIR
+. "$(dirname "$0")/lib.sh"
+
+obj=$1
+passed=0
+failed=0
+skipped=0
+parts=()
+
+# total LABEL LOG RET: add the totals of the last line of LOG.
+total() {
+	local line p f s
+	line=$(tail -n 1 "$2")
+	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+		p=${BASH_REMATCH[1]}
+		f=${BASH_REMATCH[2]}
+		s=${BASH_REMATCH[4]:-0}
+	else
+		p=0
+		f=1
+		s=0
+	fi
+	# Neither a green total with a bad exit status nor an empty one counts.
+	if [ "$f" -eq 0 ] && { [ "$3" -ne 0 ] || [ "$p" -eq 0 ]; }; then
+		f=1
+	fi
+	passed=$((passed + p))
+	failed=$((failed + f))
+	skipped=$((skipped + s))
+	parts+=("$(printf '   %-44s %6d passed %4d failed %4d skipped' "$1" "$p" "$f" "$s")")
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# part LABEL COMMAND...: run one part, show it, total it.
+part() {
+	local label=$1 ret=0
+	shift
+	say "$label"
+	"$@" 2>&1 | tee "$log" || ret=$?
+	total "$label" "$log" "$ret"
+}
+
+tap() {
+	local ret=0
+	"$@" >"$log.tap" || ret=$?
+	grep -v '^ok\|^TAP' "$log.tap" || true
+	echo "$(grep -c '^ok' "$log.tap") passed, $(grep -c '^not ok' "$log.tap" || true) failed"
+	rm -f "$log.tap"
+	return $ret
+}
+
+part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
+part "the module model: unit tests and conformance" \
+	make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" check
+part "static checks" "$TOP/vmtest/static.sh" "$obj"
+part "the machine" "$TOP/vmtest/test.sh" "$obj"
+
+say "in all"
+printf '%s\n' "${parts[@]}"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * PID 1 of the test machine: run what /tests.list names, one after another,
+ * and give the verdict out of band and last.
+ *
+ * Results go to the second serial port, which nothing else writes to: the
+ * output of each test, a line with its exit status, and after the scan of the
+ * kernel log and of the platform's page ownership the verdict with the nonce
+ * of this boot.  A crash, a hang or a lost console leaves no verdict, and that
+ * is a failure.
+ *
+ * A line of /tests.list:  NAME SECONDS MODULE-PARAMETERS COMMAND [ARGUMENT...]
+ * kvm-intel is reloaded when the parameters differ from the loaded ones; "-"
+ * stands for no module at all.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_ARGS	32
+#define LINE_LEN	1024
+
+static FILE *results;
+static bool failed;
+static char loaded_params[256] = "-";
+
+/* Kernel messages that no run may produce, whatever the tests say. */
+static const char * const splats[] = {
+	"WARNING:", "BUG:", "Oops", "general protection fault", "Kernel panic",
+	"INFO: possible", "INFO: task", "INFO: rcu", "INFO: suspicious",
+	"UBSAN:", "KASAN:", "KCSAN:", "KFENCE:", "kmemleak:", "DEADLOCK", "inconsistent lock state",
+	"SEAMCALL (0x", "SEAMCALL TDH_", "Bad page state", "refcount_t:", "blocked for more than",
+	"soft lockup", "hard LOCKUP", "unable to handle", "invalid opcode:",
+};
+
+/* Kernel log lines that contain one of the above and are harmless. */
+static const char * const harmless[] = {
+	"kmemleak: Kernel memory leak detector initialized",
+	"kmemleak: Automatic memory scanning thread",
+};
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+__attribute__((format(printf, 1, 2)))
+static void report(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(results, fmt, ap);
+	va_end(ap);
+	fputc('\n', results);
+	fflush(results);
+}
+
+__attribute__((format(printf, 1, 2)))
+static void fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	failed = true;
+	fputs("# failure: ", results);
+	va_start(ap, fmt);
+	vfprintf(results, fmt, ap);
+	va_end(ap);
+	fputc('\n', results);
+	fflush(results);
+}
+
+static void mount_one(const char *type, const char *where)
+{
+	mkdir(where, 0755);
+	if (mount(type, where, type, 0, NULL) && errno != EBUSY)
+		fprintf(stderr, "init: mount %s on %s: %s\n", type, where, strerror(errno));
+}
+
+static void mount_filesystems(void)
+{
+	mount_one("devtmpfs", "/dev");
+	mount_one("proc", "/proc");
+	mount_one("sysfs", "/sys");
+	mount_one("debugfs", "/sys/kernel/debug");
+	mount_one("tmpfs", "/tmp");
+}
+
+static void open_results(void)
+{
+	struct termios tio;
+	int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0) {
+		perror("init: /dev/ttyS1");
+		reboot(RB_POWER_OFF);
+	}
+	tcgetattr(fd, &tio);
+	cfmakeraw(&tio);
+	tcsetattr(fd, TCSANOW, &tio);
+	results = fdopen(fd, "w");
+}
+
+/* The value of KEY=value on the kernel's command line, "" if it is not there. */
+static const char *boot_option(const char *key)
+{
+	static char line[4096], value[256];
+	size_t len = strlen(key);
+	FILE *f = fopen("/proc/cmdline", "r");
+	char *word;
+
+	value[0] = 0;
+	if (!f)
+		return value;
+	if (fgets(line, sizeof(line), f))
+		for (word = strtok(line, " \n"); word; word = strtok(NULL, " \n"))
+			if (!strncmp(word, key, len) && word[len] == '=')
+				snprintf(value, sizeof(value), "%s", word + len + 1);
+	fclose(f);
+	return value;
+}
+
+static int load_module(const char *name, const char *params)
+{
+	char path[256], args[256];
+	int fd, ret;
+	char *p;
+
+	snprintf(path, sizeof(path), "/modules/%s.ko", name);
+	snprintf(args, sizeof(args), "%s", params);
+	for (p = args; *p; p++)
+		if (*p == ',')
+			*p = ' ';
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	ret = syscall(SYS_finit_module, fd, args, 0);
+	if (ret)
+		ret = errno == EEXIST ? 0 : -errno;
+	close(fd);
+	return ret;
+}
+
+static int unload_module(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}
+
+static bool set_modules(const char *params)
+{
+	int ret;
+
+	if (!strcmp(params, loaded_params))
+		return true;
+	if (strcmp(loaded_params, "-")) {
+		ret = unload_module("kvm_intel");
+		if (ret) {
+			fail("kvm-intel cannot be unloaded: %s", strerror(-ret));
+			return false;
+		}
+		strcpy(loaded_params, "-");
+	}
+	if (!strcmp(params, "-"))
+		return true;
+	load_module("irqbypass", "");
+	ret = load_module("kvm", "");
+	if (!ret)
+		ret = load_module("kvm-intel", params);
+	if (ret) {
+		fail("kvm-intel %s cannot be loaded: %s", params, strerror(-ret));
+		return false;
+	}
+	snprintf(loaded_params, sizeof(loaded_params), "%s", params);
+	return true;
+}
+
+static void exec_test(char **argv, int out)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	dup2(null, 0);
+	dup2(out, 1);
+	dup2(out, 2);
+	setsid();
+	setenv("PATH", "/tests:/bin", 1);
+	setenv("HOME", "/tmp", 1);
+	if (chdir("/tmp"))
+		_exit(126);
+	execv(argv[0], argv);
+	dprintf(2, "cannot run %s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+/* Copy whole lines of a test's output to the results. */
+static void relay(int fd, char *line, size_t *len)
+{
+	char buf[4096];
+	ssize_t n = read(fd, buf, sizeof(buf));
+	ssize_t i;
+
+	for (i = 0; i < n; i++) {
+		if (buf[i] == '\r')
+			continue;
+		if (buf[i] != '\n')
+			line[(*len)++] = buf[i];
+		if (buf[i] == '\n' || *len == LINE_LEN - 1) {
+			line[*len] = 0;
+			report("%s", line);
+			*len = 0;
+		}
+	}
+}
+
+static void run_test(const char *name, int seconds, char **argv)
+{
+	double start = now(), limit = start + seconds;
+	char line[LINE_LEN];
+	size_t len = 0;
+	int pipefd[2], status;
+	bool exited = false, killed = false;
+	pid_t pid;
+
+	report("# start %s", name);
+	if (pipe2(pipefd, O_CLOEXEC)) {
+		fail("pipe: %s", strerror(errno));
+		return;
+	}
+	pid = fork();
+	if (!pid)
+		exec_test(argv, pipefd[1]);
+	close(pipefd[1]);
+	fcntl(pipefd[0], F_SETFL, O_NONBLOCK);
+
+	while (!exited) {
+		struct pollfd pfd = { .fd = pipefd[0], .events = POLLIN };
+
+		poll(&pfd, 1, 20);
+		if (pfd.revents & POLLIN)
+			relay(pipefd[0], line, &len);
+		if (now() > limit && !killed) {
+			fail("%s: no end within %d seconds", name, seconds);
+			kill(-pid, SIGKILL);
+			killed = true;
+		}
+		exited = waitpid(pid, &status, WNOHANG) == pid;
+	}
+	/* Stragglers that the test left behind hold its resources. */
+	kill(-pid, SIGKILL);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	for (;;) {
+		struct pollfd pfd = { .fd = pipefd[0], .events = POLLIN };
+
+		if (poll(&pfd, 1, 0) <= 0 || !(pfd.revents & POLLIN))
+			break;
+		relay(pipefd[0], line, &len);
+	}
+	if (len) {
+		line[len] = 0;
+		report("%s", line);
+	}
+	close(pipefd[0]);
+	if (WIFSIGNALED(status))
+		report("# end %s signal %d %.2f", name, WTERMSIG(status), now() - start);
+	else
+		report("# end %s status %d %.2f", name, WEXITSTATUS(status), now() - start);
+}
+
+static void run_list(void)
+{
+	char line[LINE_LEN], *argv[MAX_ARGS + 1], *name, *seconds, *params, *word;
+	FILE *list = fopen("/tests.list", "re");
+	int argc;
+
+	if (!list) {
+		fail("/tests.list: %s", strerror(errno));
+		return;
+	}
+	while (fgets(line, sizeof(line), list)) {
+		name = strtok(line, " \n");
+		if (!name || *name == '#')
+			continue;
+		seconds = strtok(NULL, " \n");
+		params = strtok(NULL, " \n");
+		for (argc = 0; argc < MAX_ARGS && (word = strtok(NULL, " \n")); argc++)
+			argv[argc] = word;
+		argv[argc] = NULL;
+		if (!seconds || !params || !argc) {
+			fail("/tests.list: incomplete line for %s", name);
+			continue;
+		}
+		if (set_modules(params))
+			run_test(name, atoi(seconds), argv);
+	}
+	fclose(list);
+	set_modules("-");
+}
+
+/* KUnit ran at boot; its KTAP waits in debugfs. */
+static void report_kunit(void)
+{
+	char path[512], line[LINE_LEN];
+	struct dirent *d;
+	FILE *f;
+	DIR *dir = opendir("/sys/kernel/debug/kunit");
+
+	if (!dir)
+		return;
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/sys/kernel/debug/kunit/%s/results", d->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		report("# start kunit-%s", d->d_name);
+		while (fgets(line, sizeof(line), f)) {
+			line[strcspn(line, "\n")] = 0;
+			report("%s", line);
+		}
+		fclose(f);
+		report("# end kunit-%s status 0 0", d->d_name);
+	}
+	closedir(dir);
+}
+
+static bool is_splat(const char *line)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (strstr(line, harmless[i]))
+			return false;
+	for (i = 0; i < sizeof(splats) / sizeof(splats[0]); i++)
+		if (strstr(line, splats[i]))
+			return true;
+	return false;
+}
+
+static void scan_kernel_log(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	char record[8192], *text;
+	ssize_t n;
+
+	if (fd < 0) {
+		fail("/dev/kmsg: %s", strerror(errno));
+		return;
+	}
+	for (;;) {
+		n = read(fd, record, sizeof(record) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			break;
+		record[n] = 0;
+		text = strchr(record, ';');
+		text = text ? text + 1 : record;
+		text[strcspn(text, "\n")] = 0;
+		/* Lines of user space, this program's included, prove nothing. */
+		if (is_splat(text))
+			fail("kernel log: %s", text);
+	}
+	close(fd);
+}
+
+static void trigger_kmemleak(void)
+{
+	static const char path[] = "/sys/kernel/debug/kmemleak";
+	char line[LINE_LEN];
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int scans = 2;
+	FILE *f;
+
+	if (fd < 0)
+		return;
+	/* Objects younger than the scan are not reported the first time. */
+	while (scans--) {
+		sleep(6);
+		if (write(fd, "scan", 4) != 4)
+			fail("kmemleak: no scan");
+	}
+	close(fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		fail("kmemleak: %s", line);
+	}
+	if (f)
+		fclose(f);
+}
+
+/* With all TDs gone the module may own nothing any more. */
+static void audit_pages(void)
+{
+	char line[LINE_LEN];
+	FILE *f = fopen("/sys/kernel/debug/tdx_sim/owned_pages", "re");
+	unsigned long pages = 0;
+
+	if (!f) {
+		report("# no software TDX platform: page ownership is not audited");
+		return;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (pages++ < 20)
+			report("# owned page: %s", line);
+	}
+	fclose(f);
+	if (pages)
+		fail("%lu pages are still owned by the TDX module", pages);
+}
+
+int main(void)
+{
+	struct rlimit rl = { 65536, 65536 };
+	const char *nonce;
+
+	mount_filesystems();
+	open_results();
+	setrlimit(RLIMIT_NOFILE, &rl);
+	report("# vmtest: first test after %.2f s", now());
+
+	report_kunit();
+	run_list();
+	trigger_kmemleak();
+	audit_pages();
+	scan_kernel_log();
+
+	nonce = boot_option("vmtest.nonce");
+	report("# verdict %s %s", *nonce ? nonce : "-", failed ? "fail" : "complete");
+	fflush(results);
+	tcdrain(fileno(results));
+	sync();
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}

@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Judge a run from what it left behind: the results of the second serial port,
+# the console, and how the machine ended.
+#
+# Usage: judge.sh DIR   with DIR/results.log, console.log, status, nonce, must-run.list
+#
+# Prints a line for each failure and a last line of totals, which it also writes
+# to DIR/totals.  Exit status 0 only when nothing failed.  Whatever is missing
+# counts as a failure: no verdict, no plan, a must-run test that did not run or
+# that skipped.
+. "$(dirname "$0")/lib.sh"
+
+dir=$1
+for f in results.log console.log status nonce must-run.list; do
+	[ -e "$dir/$f" ] || : >"$dir/$f"
+done
+
+tr -d '\r' <"$dir/results.log" | awk \
+	-v nonce="$(cat "$dir/nonce")" -v vmstatus="$(cat "$dir/status")" \
+	-v mustrun="$dir/must-run.list" -v console="$dir/console.log" '
+function failure(text, hint)
+{
+	failures++
+	printf "FAIL %s%s\n", text, hint ? " -- " hint : ""
+}
+
+# The number of leading blanks, in units of four.
+function depth(line)
+{
+	match(line, /^ */)
+	return int(RLENGTH / 4)
+}
+
+function end_of_test(how, code,    d)
+{
+	for (d in plan) {
+		if (seen[d] != plan[d])
+			failure(name ": " seen[d] + 0 " of " plan[d] " planned results", \
+				"the test ended early")
+	}
+	if (how == "signal") {
+		failure(name ": killed by signal " code)
+	} else if (code == 4 && !cases) {
+		skipped++
+		skips[name]++
+		reason[name] = why
+	} else if (code != 0 && !bad) {
+		failure(name ": exit status " code " without a failed case")
+	} else if (code == 0 && !cases) {
+		passed++
+	}
+	ran[name] = 1
+	split("", plan); split("", seen); split("", child)
+	name = ""
+}
+
+/^# start / { name = $3; cases = bad = 0; why = ""; split("", plan); split("", seen); split("", child); next }
+/^# end /   { if ($3 == name) end_of_test($4, $5); else failure("end of " $3 " without its start"); next }
+/^# failure: / { sub(/^# failure: /, ""); failure($0); next }
+/^# verdict / {
+	if ($3 != nonce)
+		failure("a verdict of another run: " $3)
+	else
+		verdict = $4
+	next
+}
+verdict != "" && NF { failure("output after the verdict: " $0) }
+
+name != "" && /^ *1\.\.[0-9]+/ {
+	d = depth($0)
+	sub(/^ *1\.\./, "")
+	plan[d] = $1 + 0
+	if ($0 ~ /# *SKIP/) { why = $0 }
+	next
+}
+name != "" && /^ *(not )?ok [0-9]+/ {
+	d = depth($0)
+	seen[d]++
+	if (child[d + 1]) {
+		# The sum of the results below it, which are counted already.
+		if (plan[d + 1] != "" && seen[d + 1] != plan[d + 1])
+			failure(name ": " seen[d + 1] + 0 " of " plan[d + 1] " planned results")
+		delete plan[d + 1]; delete seen[d + 1]; delete child[d + 1]
+		child[d] = 1
+		next
+	}
+	child[d] = 1
+	cases++
+	title = $0
+	sub(/^ *(not )?ok [0-9]+ *(- *)?/, "", title)
+	if ($0 ~ /# *SKIP/) {
+		skipped++
+		skips[name]++
+		reason[name] = title
+	} else if ($0 ~ /^ *not ok/) {
+		if (title ~ /# *TODO/)
+			next
+		bad++
+		failure(name ": " title)
+		if (diag != "")
+			printf "     %s\n", diag
+	} else {
+		passed++
+	}
+	diag = ""
+	next
+}
+name != "" && /^ *#/ { diag = $0; sub(/^ *# */, "", diag); why = diag }
+
+END {
+	if (name != "")
+		failure(name ": did not end", "the machine died or hung in it; see the console below")
+	if (verdict == "")
+		failure("no verdict", "the machine did not reach its end; see the console below")
+	if (vmstatus == "timeout")
+		failure("the machine did not stop in time")
+	else if (vmstatus != "0")
+		failure("the emulator ended with status " (vmstatus == "" ? "unknown" : vmstatus))
+	if (verdict == "fail" && !failures)
+		failure("the machine reports a failure and no reason")
+
+	while ((getline line < mustrun) > 0) {
+		if (line ~ /^ *(#|$)/)
+			continue
+		split(line, word, /[ \t]+/)
+		must = word[1]
+		listed++
+		if (!ran[must])
+			failure(must ": is on the must-run list and did not run")
+		else if (skips[must])
+			failure(must ": is on the must-run list and skipped: " reason[must])
+	}
+	if (!listed)
+		failure("the must-run list is empty")
+
+	while ((getline line < console) > 0) {
+		if (line ~ /WARNING:|BUG:|Oops|general protection fault|Kernel panic|INFO: (possible|task|rcu|suspicious)|(UBSAN|KASAN|KCSAN|KFENCE):|SEAMCALL TDH_|SEAMCALL \(0x|invalid opcode:|Bad page state|refcount_t:/ && line !~ /kmemleak: (Kernel memory leak detector initialized|Automatic)/) {
+			if (splats++ < 5)
+				failure("console: " substr(line, 1, 160))
+		}
+	}
+	printf "%d %d %d\n", passed, failures, skipped > "/dev/stderr"
+}' 2>"$dir/totals" || die "the results cannot be read"
+
+read -r passed failed skipped <"$dir/totals"
+if [ "$failed" -gt 0 ]; then
+	printf -- '---- the end of the console (%s)\n' "$dir/console.log"
+	tail -n 40 "$dir/console.log" | sed 's/\r$//; s/^/     /'
+	printf -- '----\n'
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Boot a kernel with an initramfs in QEMU; everything it leaves goes to DIR.
+#
+# Usage: run.sh DIR KERNEL INITRAMFS SECONDS [KERNEL-OPTION...]
+# Environment: ACCEL=tcg|kvm, MEM=MiB, CPUS=n, SHOW=results|console|none
+. "$(dirname "$0")/lib.sh"
+
+dir=$1
+kernel=$2
+initramfs=$3
+seconds=$4
+shift 4
+accel=${ACCEL:-tcg}
+mem=${MEM:-2048}
+cpus=${CPUS:-2}
+
+# What an earlier run left may not be taken for this one's.
+rm -rf "$dir"
+mkdir -p "$dir"
+nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+echo "$nonce" >"$dir/nonce"
+: >"$dir/results.log"
+: >"$dir/console.log"
+
+case $accel in
+tcg) cpu=max,vendor=GenuineIntel,+svm,phys-bits=48 ;;
+kvm) cpu=host ;;
+*) die "ACCEL=$accel is neither tcg nor kvm" ;;
+esac
+
+case ${SHOW:-results} in
+results) tail -n +1 -F "$dir/results.log" 2>/dev/null | "$TOP/vmtest/watch.sh" & ;;
+console) tail -n +1 -F "$dir/console.log" 2>/dev/null & ;;
+demo) tail -n +1 -F "$dir/results.log" 2>/dev/null | sed -u '/^# /d' & ;;
+*) sleep infinity & ;;
+esac
+watcher=$!
+trap 'pkill -P $watcher 2>/dev/null || true; kill $watcher 2>/dev/null || true' EXIT
+
+ret=0
+timeout --foreground -k 5 "$seconds" qemu-system-x86_64 \
+	-accel "$accel" -cpu "$cpu" -smp "$cpus" -m "$mem" \
+	-nodefaults -no-user-config -display none -no-reboot \
+	-kernel "$kernel" -initrd "$initramfs" \
+	-serial "file:$dir/console.log" -serial "file:$dir/results.log" \
+	-append "console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 oops=panic vmtest.nonce=$nonce $*" \
+	</dev/null >"$dir/qemu.log" 2>&1 || ret=$?
+[ "$ret" -ne 124 ] && [ "$ret" -ne 137 ] || ret=timeout
+echo "$ret" >"$dir/status"
+# Let the watcher print what came last.
+sleep 0.3

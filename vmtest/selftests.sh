@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Build this series' KVM selftests, statically, from build/tree.
+#
+# Usage: selftests.sh OBJDIR OUTDIR
+. "$(dirname "$0")/lib.sh"
+
+obj=$1
+out=$2
+tree=$BUILD/tree
+kvm=$tree/tools/testing/selftests/kvm
+
+make -s -C "$tree" O="$obj" headers >"$out/headers.log" 2>&1 || {
+	tail -n 20 "$out/headers.log" >&2
+	die "the kernel headers cannot be installed"
+}
+
+targets=()
+for test in "$TOP"/tools/testing/selftests/kvm/x86_64/*_test.c; do
+	targets+=("$out/x86/$(basename "$test" .c)")
+done
+
+cc=gcc
+! command -v ccache >/dev/null || cc="ccache gcc"
+say "building the selftests"
+make -C "$kvm" OUTPUT="$out" CC="$cc" ARCH=x86 KHDR_INCLUDES="-isystem $obj/usr/include" \
+	LDFLAGS=-static -j"${JOBS:-$(nproc)}" "${targets[@]}" >"$out/build.log" 2>&1 || {
+	grep -E -A6 'error|warning|undefined' "$out/build.log" | head -n 40 >&2
+	die "the selftests do not build" "the whole log is $out/build.log"
+}

@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Static checks of the new files: sparse, W=1 and checkpatch --strict.  Ends with
+# a line of totals.
+#
+# Usage: static.sh OBJDIR
+. "$(dirname "$0")/lib.sh"
+
+obj=$1
+tree=$BUILD/tree
+passed=0
+failed=0
+"$TOP/vmtest/deps.sh" static
+
+result() {
+	if [ "$2" -eq 0 ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		printf 'FAIL %s\n' "$1"
+	fi
+}
+
+cd "$TOP"
+mapfile -t sources < <(find arch -name '*.c' | sort)
+
+# Objects that the configuration builds; a file nobody builds is a finding.
+objects=()
+for source in "${sources[@]}"; do
+	object=${source%.c}.o
+	if [ -e "$obj/$object" ]; then
+		objects+=("$object")
+	else
+		result "$source: not built by vmtest/kernel.config" 1
+	fi
+done
+
+cc=gcc
+! command -v ccache >/dev/null || cc="ccache gcc"
+log=$obj/static.log
+# W=1 changes the command lines; a copy of the configuration keeps the build's
+# own objects.
+static=$BUILD/static
+mkdir -p "$static"
+if ! cmp -s "$obj/.config" "$static/.config"; then
+	cp "$obj/.config" "$static/.config"
+	make -s -C "$tree" O="$static" olddefconfig >/dev/null
+fi
+ret=0
+make -s -C "$tree" O="$static" CC="$cc" prepare modules_prepare >"$log" 2>&1 || ret=$?
+if [ $ret -eq 0 ]; then
+	make -k -C "$tree" O="$static" CC="$cc" W=1 C=2 CHECK="sparse" \
+		-j"${JOBS:-$(nproc)}" "${objects[@]}" >"$log" 2>&1 || ret=$?
+fi
+if [ $ret -ne 0 ]; then
+	grep -E 'error|Error' "$log" | head -n 10
+	result "W=1 C=2 build of the new files" 1
+fi
+for source in "${sources[@]}"; do
+	findings=$(grep -F "$(basename "$source")" "$log" | grep -E 'warning|error' || true)
+	[ -z "$findings" ] || printf '%s\n' "$findings" | head -n 5
+	result "$source: W=1 or sparse" "$([ -z "$findings" ]; echo $?)"
+done
+
+mapfile -t files < <(find arch tools/testing/selftests vmtest -name '*.[chS]' | sort)
+for file in "${files[@]}"; do
+	findings=$("$tree/scripts/checkpatch.pl" --no-tree --strict --terse --no-summary \
+		--show-types --max-line-length=100 --ignore "$(paste -sd, vmtest/checkpatch.ignore)" \
+		-f "$file" 2>/dev/null || true)
+	[ -z "$findings" ] || printf '%s\n' "$findings" | head -n 5
+	result "$file: checkpatch" "$([ -z "$findings" ]; echo $?)"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
