@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debugfs: what tests assert on, and knobs.
+ *
+ *   leaves		calls of each leaf since boot
+ *   tds		one line for each live TD
+ *   td_leaves		calls of each leaf, by TD
+ *   owned_pages		every page that has an owner, according to the PAMT
+ *   session_key	write "<source> <destination>", KeyIDs or TDR addresses in
+ *			hex: give two TDs the keys of a migration session, as
+ *			their service TDs would.  Or write a key as 64 hex
+ *			digits: all TDs that are in no session get it as
+ *			encryption and decryption key
+ *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
+ *
+ * Nothing here takes a lock of the model, which would make the host meet a BUSY
+ * that no module returns: what is shown may be in the middle of a change.
+ */
+#include <linux/debugfs.h>
+#include <linux/hex.h>
+#include <linux/init.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "model.h"
+#include "platform.h"
+
+#define SESSION_KEY_INPUT	80
+#define SESSION_KEY_SIZE	32
+
+/* The pages of all TDMRs have consecutive numbers. */
+static u64 page_of_number(u64 number)
+{
+	const struct sim_tdmr *t;
+	unsigned int i;
+
+	for (i = 0; i < sim_module.nr_tdmrs; i++) {
+		t = &sim_module.tdmr[i];
+		if (number < t->size >> SIM_PAGE_SHIFT)
+			return t->base + (number << SIM_PAGE_SHIFT);
+		number -= t->size >> SIM_PAGE_SHIFT;
+	}
+	return U64_MAX;
+}
+
+/* Entry that describes the page at @hpa, if a page starts there. */
+static struct pamt_entry *owned_page(u64 hpa, int *level)
+{
+	struct pamt_entry *pe;
+
+	for (*level = SIM_NR_PAMT_LEVELS - 1; *level >= 0; (*level)--) {
+		if (!IS_ALIGNED(hpa, SIM_LEVEL_SIZE(*level)))
+			continue;
+		pe = sim_pamt_level(hpa, *level);
+		if (pe && READ_ONCE(pe->type) != PT_NDA && pe->type != PT_RSVD)
+			return pe;
+	}
+	return NULL;
+}
+
+static void *next_owned(loff_t *pos)
+{
+	int level;
+	u64 hpa;
+
+	for (;; (*pos)++) {
+		hpa = page_of_number(*pos);
+		if (hpa == U64_MAX)
+			return NULL;
+		if (owned_page(hpa, &level))
+			return pos;
+	}
+}
+
+static void *owned_pages_start(struct seq_file *m, loff_t *pos)
+{
+	return next_owned(pos);
+}
+
+static void *owned_pages_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	(*pos)++;
+	return next_owned(pos);
+}
+
+static void owned_pages_stop(struct seq_file *m, void *v)
+{
+}
+
+static const char *page_type_name(u8 type)
+{
+	switch (type) {
+	case PT_REG:
+		return "REG";
+	case PT_TDR:
+		return "TDR";
+	case PT_TDCX:
+		return "TDCX";
+	case PT_TDVPR:
+		return "TDVPR";
+	case PT_EPT:
+		return "EPT";
+	default:
+		return "?";
+	}
+}
+
+static int owned_pages_show(struct seq_file *m, void *v)
+{
+	u64 hpa = page_of_number(*(loff_t *)v);
+	struct pamt_entry *pe;
+	int level;
+
+	pe = owned_page(hpa, &level);
+	if (pe)
+		seq_printf(m, "hpa=0x%llx level=%d type=%s tdr=0x%llx\n", hpa, level,
+			   page_type_name(pe->type),
+			   pe->type == PT_TDR ? hpa : sim_pamt_owner(pe));
+	return 0;
+}
+
+static const struct seq_operations owned_pages_sops = {
+	.start = owned_pages_start,
+	.next = owned_pages_next,
+	.stop = owned_pages_stop,
+	.show = owned_pages_show,
+};
+DEFINE_SEQ_ATTRIBUTE(owned_pages);
+
+/* The next TDR at or after page number *@number; TDCS is NULL while incomplete. */
+static bool next_td(u64 *number, struct sim_td *td)
+{
+	struct pamt_entry *pe;
+	u64 hpa;
+
+	for (;; (*number)++) {
+		hpa = page_of_number(*number);
+		if (hpa == U64_MAX)
+			return false;
+		pe = sim_pamt(hpa);
+		if (pe && READ_ONCE(pe->type) == PT_TDR)
+			break;
+	}
+
+	memset(td, 0, sizeof(*td));
+	td->tdr_pa = hpa;
+	td->tdr = sim_ptr(hpa);
+	if (td->tdr->num_tdcx >= SIM_MIN_TDCX) {
+		td->tdcs = sim_ptr(td->tdr->tdcx_pa[TDCX_TDCS]);
+		td->cpuid = sim_ptr(td->tdr->tdcx_pa[TDCX_CPUID]);
+	}
+	return true;
+}
+
+static int tds_show(struct seq_file *m, void *unused)
+{
+	const struct tdcs *tdcs;
+	struct sim_td td;
+	u64 number;
+
+	for (number = 0; next_td(&number, &td); number++) {
+		seq_printf(m, "hkid=%u tdr=0x%llx lifecycle=%u fatal=%u children=%llu",
+			   td.tdr->hkid, td.tdr_pa, td.tdr->lifecycle, td.tdr->fatal,
+			   td.tdr->chldcnt);
+		tdcs = td.tdcs;
+		if (tdcs) {
+			seq_printf(m, " op_state=%u vcpus=%u assoc_vcpus=%u migrated_vcpus=%u",
+				   tdcs->op_state, tdcs->num_vcpus, tdcs->num_assoc_vcpus,
+				   tdcs->num_migrated_vcpus);
+			seq_printf(m, " num_migs=%u mig_count=%llu dirty_count=%llu mig_epoch=%u",
+				   tdcs->num_migs, tdcs->mig_count, tdcs->dirty_count,
+				   tdcs->mig_epoch);
+			seq_printf(m, " export_count=%u import_count=%u dec_key_set=%u",
+				   tdcs->export_count, tdcs->import_count,
+				   tdcs->mig_dec_key_set);
+			seq_printf(m, " td_epoch=%llu bytes_exported=%llu bytes_imported=%llu",
+				   tdcs->epoch.td_epoch, td.cpuid->bytes_exported,
+				   td.cpuid->bytes_imported);
+		}
+		seq_putc(m, '\n');
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(tds);
+
+static int td_leaves_show(struct seq_file *m, void *unused)
+{
+	struct sim_td td;
+	u64 number;
+	int i;
+
+	for (number = 0; next_td(&number, &td); number++) {
+		if (!td.cpuid)
+			continue;
+		for (i = 0; i < ARRAY_SIZE(td.cpuid->host_calls); i++) {
+			if (td.cpuid->host_calls[i])
+				seq_printf(m, "hkid=%u host %d %u\n", td.tdr->hkid, i,
+					   td.cpuid->host_calls[i]);
+		}
+		for (i = 0; i < ARRAY_SIZE(td.cpuid->guest_calls); i++) {
+			if (td.cpuid->guest_calls[i])
+				seq_printf(m, "hkid=%u guest %d %u\n", td.tdr->hkid, i,
+					   td.cpuid->guest_calls[i]);
+		}
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(td_leaves);
+
+static int leaves_show(struct seq_file *m, void *unused)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sim_module.host_calls); i++) {
+		if (sim_module.host_calls[i])
+			seq_printf(m, "host %d %llu\n", i, sim_module.host_calls[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(sim_module.guest_calls); i++) {
+		if (sim_module.guest_calls[i])
+			seq_printf(m, "guest %d %llu\n", i, sim_module.guest_calls[i]);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(leaves);
+
+/* A KeyID is smaller than any TDR address. */
+static bool find_td(u64 name, struct sim_td *td)
+{
+	u64 number;
+
+	for (number = 0; next_td(&number, td); number++) {
+		if (td->tdcs && (td->tdr_pa == name || td->tdr->hkid == name))
+			return true;
+	}
+	return false;
+}
+
+static bool in_export(const struct tdcs *tdcs)
+{
+	return tdcs->op_state >= OP_LIVE_EXPORT && tdcs->op_state <= OP_POST_EXPORT;
+}
+
+/* Once a session has begun its key can be handed to further destinations. */
+static bool share_key(struct tdcs *from, struct tdcs *to)
+{
+	if (in_export(from)) {
+		memcpy(to->mig_dec_key, from->mig_enc_working_key, sizeof(to->mig_dec_key));
+		to->mig_dec_key_set = true;
+		return true;
+	}
+	if (!tdx_sim_host_random(from->mig_enc_key, sizeof(from->mig_enc_key)))
+		return false;
+	memcpy(to->mig_dec_key, from->mig_enc_key, sizeof(to->mig_dec_key));
+	to->mig_dec_key_set = true;
+	return true;
+}
+
+/* A TD that is being exported or imported has taken its keys already. */
+static bool takes_key(const struct sim_td *td)
+{
+	return td->tdcs && td->tdcs->op_state <= OP_RUNNABLE;
+}
+
+static void share_key_with_all(const u8 key[SESSION_KEY_SIZE])
+{
+	struct sim_td td;
+	u64 number;
+
+	for (number = 0; next_td(&number, &td); number++) {
+		if (!takes_key(&td))
+			continue;
+		memcpy(td.tdcs->mig_enc_key, key, SESSION_KEY_SIZE);
+		memcpy(td.tdcs->mig_dec_key, key, SESSION_KEY_SIZE);
+		td.tdcs->mig_dec_key_set = true;
+	}
+}
+
+static int share_key_of_two(u64 src_name, u64 dst_name)
+{
+	struct sim_td src, dst;
+
+	if (!find_td(src_name, &src) || !find_td(dst_name, &dst) || src.tdr_pa == dst.tdr_pa)
+		return -ENOENT;
+	if (!share_key(src.tdcs, dst.tdcs) || !share_key(dst.tdcs, src.tdcs))
+		return -EIO;
+	return 0;
+}
+
+static int session_key_parse(char *buf)
+{
+	u8 key[SESSION_KEY_SIZE];
+	u64 src, dst;
+
+	buf = strim(buf);
+	if (sscanf(buf, "%llx %llx", &src, &dst) == 2)
+		return share_key_of_two(src, dst);
+	if (strlen(buf) != 2 * SESSION_KEY_SIZE || hex2bin(key, buf, SESSION_KEY_SIZE))
+		return -EINVAL;
+	share_key_with_all(key);
+	return 0;
+}
+
+static ssize_t session_key_write(struct file *file, const char __user *ubuf, size_t count,
+				 loff_t *ppos)
+{
+	char *buf;
+	int ret;
+
+	if (count >= SESSION_KEY_INPUT)
+		return -EINVAL;
+	buf = memdup_user_nul(ubuf, count);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	ret = session_key_parse(buf);
+	kfree(buf);
+	return ret ?: count;
+}
+
+static const struct file_operations session_key_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = session_key_write,
+	.llseek = noop_llseek,
+};
+
+static int __init sim_debugfs_init(void)
+{
+	struct dentry *dir;
+
+	if (!sim_platform_enabled())
+		return 0;
+
+	dir = debugfs_create_dir("tdx_sim", NULL);
+	debugfs_create_file("leaves", 0400, dir, NULL, &leaves_fops);
+	debugfs_create_file("tds", 0400, dir, NULL, &tds_fops);
+	debugfs_create_file("td_leaves", 0400, dir, NULL, &td_leaves_fops);
+	debugfs_create_file("owned_pages", 0400, dir, NULL, &owned_pages_fops);
+	debugfs_create_file("session_key", 0200, dir, NULL, &session_key_fops);
+	sim_env_debugfs(dir);
+	return 0;
+}
+late_initcall(sim_debugfs_init);

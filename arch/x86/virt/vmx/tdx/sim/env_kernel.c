@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module model's environment in the kernel: memory, entropy, time,
+ * processors and cryptography.
+ *
+ * A leaf runs in the #UD handler of its SEAMCALL, on one CPU and with
+ * interrupts disabled.
+ */
+#include <linux/debugfs.h>
+#include <linux/memblock.h>
+#include <linux/percpu.h>
+#include <linux/random.h>
+#include <linux/smp.h>
+#include <linux/topology.h>
+#include <asm/apic.h>
+#include <asm/archrandom.h>
+#include <asm/msr.h>
+
+#include "env.h"
+#include "platform.h"
+
+#define SIM_GCM_TAG_SIZE	16
+#define APIC_IRR_REGS		8
+#define APIC_REG_STRIDE		0x10
+
+static DEFINE_PER_CPU(bool, sim_caller_irqs);
+
+/* Test knob: every n-th poll finds an interrupt pending; 0 is off. */
+static u32 interrupt_every;
+static atomic_t interrupt_polls;
+
+void sim_env_enter(bool irqs_enabled)
+{
+	this_cpu_write(sim_caller_irqs, irqs_enabled);
+}
+
+void *tdx_sim_host_page(u64 hpa)
+{
+	if (!memblock_is_memory(hpa))
+		return NULL;
+	return __va(hpa & PAGE_MASK);
+}
+
+/* Firmware never makes the first megabyte convertible. */
+bool tdx_sim_host_convertible(u64 hpa)
+{
+	return hpa >= SZ_1M && memblock_is_memory(hpa);
+}
+
+bool tdx_sim_host_random(void *buf, size_t len)
+{
+	get_random_bytes(buf, len);
+	return true;
+}
+
+u64 tdx_sim_host_tsc(void)
+{
+	return rdtsc();
+}
+
+unsigned int tdx_sim_host_lp(void)
+{
+	return raw_smp_processor_id();
+}
+
+unsigned int tdx_sim_host_package(void)
+{
+	return topology_logical_package_id(raw_smp_processor_id());
+}
+
+bool tdx_sim_host_interrupt_pending(void)
+{
+	u32 every = READ_ONCE(interrupt_every);
+	int i;
+
+	if (every && atomic_inc_return(&interrupt_polls) % every == 0)
+		return true;
+
+	if (!this_cpu_read(sim_caller_irqs))
+		return false;
+
+	for (i = 0; i < APIC_IRR_REGS; i++) {
+		if (apic_read(APIC_IRR + i * APIC_REG_STRIDE))
+			return true;
+	}
+	return false;
+}
+
+void sim_env_debugfs(struct dentry *dir)
+{
+	debugfs_create_u32("interrupt_every", 0600, dir, &interrupt_every);
+}
+
+void sim_gcm_set_key(struct sim_gcm *gcm, const u8 key[32])
+{
+	/* Fails for wrong lengths only. */
+	WARN_ON_ONCE(aes_gcm_preparekey(&gcm->key, key, AES_KEYSIZE_256, SIM_GCM_TAG_SIZE));
+}
+
+void sim_gcm_init(struct sim_gcm *gcm, const u8 iv[12])
+{
+	aes_gcm_init(&gcm->ctx, iv, &gcm->key);
+}
+
+void sim_gcm_auth(struct sim_gcm *gcm, const void *aad, size_t len)
+{
+	aes_gcm_auth_update(&gcm->ctx, aad, len);
+}
+
+void sim_gcm_encrypt(struct sim_gcm *gcm, void *dst, const void *src, size_t len)
+{
+	aes_gcm_encrypt_update(&gcm->ctx, dst, src, len);
+}
+
+void sim_gcm_decrypt(struct sim_gcm *gcm, void *dst, const void *src, size_t len)
+{
+	aes_gcm_decrypt_update(&gcm->ctx, dst, src, len);
+}
+
+void sim_gcm_seal(struct sim_gcm *gcm, u8 tag[16])
+{
+	aes_gcm_encrypt_final(&gcm->ctx, tag);
+}
+
+bool sim_gcm_verify(struct sim_gcm *gcm, const u8 tag[16])
+{
+	return !aes_gcm_decrypt_final(&gcm->ctx, tag);
+}
+
+void sim_gcm_drop(struct sim_gcm *gcm)
+{
+	memzero_explicit(gcm, sizeof(*gcm));
+}
+
+void sim_sha384_init(struct sim_sha384 *sha)
+{
+	sha384_init(&sha->ctx);
+}
+
+void sim_sha384_update(struct sim_sha384 *sha, const void *data, size_t len)
+{
+	sha384_update(&sha->ctx, data, len);
+}
+
+void sim_sha384_final(struct sim_sha384 *sha, u8 digest[48])
+{
+	sha384_final(&sha->ctx, digest);
+}
