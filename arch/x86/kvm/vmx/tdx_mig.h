@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Live migration of TDs, private to KVM's TDX code.
+ */
+#ifndef __KVM_X86_VMX_TDX_MIG_H
+#define __KVM_X86_VMX_TDX_MIG_H
+
+#include <linux/kvm_host.h>
+
+#include "tdx.h"
+
+#ifdef CONFIG_KVM_INTEL_TDX_MIG
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/xarray.h>
+
+#include "mmu.h"
+
+/*
+ * Phase of a migration session.
+ *
+ * Source:
+ *
+ *	NONE -> LIVE_EXPORT -> PAUSED_EXPORT -> POST_EXPORT
+ *
+ * An abort goes back to NONE, over EXPORT_CANCELED if pages have to be restored
+ * first.  KVM cancels a session on its own when an exported page is removed.
+ * When that happens after the start token, the session is EXPORT_LOST: KVM
+ * cannot bring the TD back to life any more.
+ *
+ * Destination:
+ *
+ *	IMPORT_START -> MEMORY_IMPORT -> STATE_IMPORT -> POST_IMPORT ->
+ *	LIVE_IMPORT -> NONE
+ *
+ * Any failure that the TDX module calls fatal, and the removal of a page, leads
+ * to IMPORT_FAILED.
+ */
+enum tdx_mig_phase {
+	TDX_MIG_NONE = 0,
+
+	TDX_MIG_LIVE_EXPORT,
+	TDX_MIG_PAUSED_EXPORT,
+	TDX_MIG_POST_EXPORT,
+	TDX_MIG_EXPORT_CANCELED,
+	TDX_MIG_EXPORT_LOST,
+
+	TDX_MIG_IMPORT_START,
+	TDX_MIG_MEMORY_IMPORT,
+	TDX_MIG_STATE_IMPORT,
+	TDX_MIG_POST_IMPORT,
+	TDX_MIG_LIVE_IMPORT,
+	TDX_MIG_IMPORT_FAILED,
+};
+
+/* Migration state of a TD. */
+struct tdx_mig {
+	/*
+	 * Held for read by commands that may run on several streams at once, and
+	 * for write by all others.  Acquired inside of kvm->lock and of a
+	 * stream's lock, outside of vcpu->mutex.
+	 */
+	struct rw_semaphore session_sem;
+
+	/* Written with mmu_lock held for write. */
+	enum tdx_mig_phase phase;
+
+	/* Pages may be in an exported state.  Protected by mmu_lock. */
+	bool exported;
+
+	/* Next vCPU for state commands without vCPU id, by session_sem. */
+	unsigned int next_vcpu;
+
+	/* Stream indices in use, by kvm->lock. */
+	unsigned long *stream_ids;
+
+	/*
+	 * Stream contexts, owned by the TDX module.  The first is the backward
+	 * stream, stream N uses context N + 1.  Protected by session_sem.
+	 */
+	struct page **migsc;
+	unsigned int nr_migsc;
+
+	/*
+	 * Private pages that were unmapped while the TDX module could not remove
+	 * them, by PFN.  KVM holds a reference to each until the TD is torn down.
+	 * Protected by mmu_lock.
+	 */
+	struct xarray unremoved;
+
+	/* GPA list for pages that are removed, by mmu_lock. */
+	struct page *restore_list;
+};
+
+/* A private page of a batch that is being imported. */
+struct tdx_mig_import_page {
+	struct kvm_mirror_leaf leaf;
+	struct page *page;
+	u8 op;
+	bool frozen;
+};
+
+/* A migration stream, i.e. a device fd. */
+struct tdx_mig_stream {
+	struct kvm *kvm;
+	u16 index;
+
+	/* Serializes the commands of the stream. */
+	struct mutex lock;
+
+	/* Number of @bufs.  Non-zero, and constant, once all pages exist. */
+	unsigned int nr_bufs;
+
+	/* Mapped by userspace, which can change them at any time. */
+	struct page *user_mbmd;
+	struct page *user_gpa_list;
+	struct page *mac_list[2];
+	struct page **bufs;
+
+	/* Snapshots and lists that userspace must not change, by lock. */
+	struct page *mbmd;
+	struct page *gpa_list;
+	struct page *buf_list;
+	struct page *new_list;
+	struct tdx_mig_import_page *import;
+	struct kvm_mirror_cache cache;
+};
+
+/* Operands of a command. */
+struct tdx_mig_cmd {
+	/* The value behind kvm_tdx_cmd.data, in and out. */
+	u64 value;
+	bool has_vcpu_id;
+	u32 vcpu_id;
+
+	/* Status of the last SEAMCALL. */
+	u64 hw_error;
+};
+
+/* Bound for the calls that one interruptible leaf takes: one per list entry. */
+#define TDX_MIG_MAX_RESUMES	(PAGE_SIZE / sizeof(u64))
+/* Bound for immediate retries of a leaf that meets contention. */
+#define TDX_MIG_MAX_RETRIES	128
+
+static inline u64 tdx_mig_status(u64 err)
+{
+	return err & TDX_SEAMCALL_STATUS_MASK & ~TDX_FATAL;
+}
+
+static inline bool tdx_mig_is_busy(u64 err)
+{
+	switch (tdx_mig_status(err)) {
+	case TDX_OPERAND_BUSY:
+	case TDX_SYS_BUSY:
+	case TDX_RND_NO_ENTROPY:
+		return !(err & TDX_FATAL);
+	default:
+		return false;
+	}
+}
+
+/*
+ * Run a leaf to its end: resume it when it was interrupted, retry it when it
+ * met contention.  @_call is evaluated with @_resume telling which of the two.
+ */
+#define tdx_mig_complete(_resume, _call)					\
+({										\
+	unsigned int __resumes = 0, __retries = 0;				\
+	u64 __err;								\
+										\
+	_resume = false;							\
+	for (;;) {								\
+		__err = _call;							\
+		if (tdx_mig_status(__err) == TDX_INTERRUPTED_RESUMABLE &&	\
+		    __resumes++ < TDX_MIG_MAX_RESUMES)				\
+			_resume = true;						\
+		else if (!tdx_mig_is_busy(__err) ||				\
+			 __retries++ >= TDX_MIG_MAX_RETRIES)			\
+			break;							\
+		cpu_relax();							\
+	}									\
+	__err;									\
+})
+
+/* The same for a leaf that does not have to be told that it is resumed. */
+#define tdx_mig_retry(_call)							\
+({										\
+	bool __resume;								\
+	u64 __ret;								\
+										\
+	__ret = tdx_mig_complete(__resume, _call);				\
+	(void)__resume;								\
+	__ret;									\
+})
+
+static inline int tdx_mig_errno(u64 err)
+{
+	/* Low bits of a success may count list entries that failed. */
+	if (!tdx_mig_status(err))
+		return 0;
+
+	return tdx_mig_is_busy(err) ? -EAGAIN : -EIO;
+}
+
+extern bool enable_tdx_mig;
+
+int tdx_mig_hardware_setup(const struct tdx_sys_info *sysinfo);
+void tdx_mig_hardware_unsetup(void);
+
+int tdx_mig_vm_init(struct kvm *kvm);
+void tdx_mig_vm_reclaim(struct kvm *kvm);
+void tdx_mig_vm_free(struct kvm *kvm);
+
+void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase);
+int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx);
+
+bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx);
+void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn);
+bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err);
+bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn);
+void tdx_mig_start_import(struct kvm *kvm);
+
+int tdx_mig_create_contexts(struct kvm *kvm, unsigned int nr, u64 *hw_error);
+int tdx_mig_stream_alloc_pages(struct tdx_mig_stream *stream, unsigned int nr_bufs);
+void tdx_mig_stream_free_pages(struct tdx_mig_stream *stream);
+int tdx_mig_stream_mmap(struct tdx_mig_stream *stream, struct vm_area_struct *vma);
+void tdx_mig_fill_buf_list(struct tdx_mig_stream *stream, unsigned int nr);
+int tdx_mig_get_gpa_list(struct tdx_mig_stream *stream, unsigned int nr, bool import);
+void tdx_mig_put_gpa_list(struct tdx_mig_stream *stream, unsigned int nr);
+int tdx_mig_get_mbmd(struct tdx_mig_stream *stream, u8 type);
+unsigned int tdx_mig_mbmd_num_gpas(struct tdx_mig_stream *stream);
+void tdx_mig_put_mbmd(struct tdx_mig_stream *stream);
+unsigned int tdx_mig_gpa_op(u64 entry);
+unsigned int tdx_mig_gpa_status(u64 entry);
+struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd);
+u64 *tdx_mig_page_entries(struct page *page);
+
+int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_export_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+
+int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+
+bool tdx_mig_is_vcpu_cmd(u32 id);
+int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *cmd);
+
+#else /* CONFIG_KVM_INTEL_TDX_MIG */
+
+#define enable_tdx_mig	false
+
+static inline int tdx_mig_hardware_setup(const struct tdx_sys_info *sysinfo) { return 0; }
+static inline void tdx_mig_hardware_unsetup(void) { }
+
+static inline int tdx_mig_vm_init(struct kvm *kvm) { return 0; }
+static inline void tdx_mig_vm_reclaim(struct kvm *kvm) { }
+static inline void tdx_mig_vm_free(struct kvm *kvm) { }
+
+static inline int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx) { return 0; }
+
+static inline bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx) { return false; }
+static inline void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn) { }
+static inline bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
+static inline bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn) { return false; }
+static inline void tdx_mig_start_import(struct kvm *kvm) { }
+
+static inline bool tdx_mig_is_vcpu_cmd(u32 id) { return false; }
+static inline int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *cmd)
+{
+	return -EINVAL;
+}
+
+#endif /* CONFIG_KVM_INTEL_TDX_MIG */
+
+#endif /* __KVM_X86_VMX_TDX_MIG_H */

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live migration of TDs, source side: TD state, vCPU state and private memory
+ * leave the host, in bundles that the TDX module encrypts; and the way back, by
+ * abort.
+ */
+#include <linux/sched/signal.h>
+
+#include "tdx_mig.h"
+
+static struct tdx_state_pages tdx_mig_state_pages(struct tdx_mig_stream *stream)
+{
+	tdx_mig_fill_buf_list(stream, stream->nr_bufs);
+
+	return (struct tdx_state_pages) {
+		.mbmd = stream->mbmd,
+		.list = stream->buf_list,
+		.nr_pages = stream->nr_bufs,
+	};
+}
+
+/*
+ * TDX modules up to 1.5.01 fail to resume this leaf properly.  It is not
+ * interrupted by what cannot be delivered.
+ */
+static u64 tdx_mig_do_export_state_immutable(struct tdx_td *td,
+					     const struct tdx_state_pages *pages,
+					     bool resume, u64 *nr_pages)
+{
+	guard(irqsave)();
+
+	return tdh_export_state_immutable(td, pages, resume, nr_pages);
+}
+
+int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	bool resume;
+	u64 err;
+
+	if (kvm_tdx->state != TD_STATE_RUNNABLE)
+		return -EBUSY;
+
+	write_lock(&kvm->mmu_lock);
+
+	err = tdx_mig_complete(resume,
+			       tdh_do_no_vcpus(tdx_mig_do_export_state_immutable, kvm,
+					       &kvm_tdx->td, &pages, resume, &cmd->value));
+	if (!err) {
+		kvm_tdx->mig->exported = false;
+		kvm_tdx->mig->next_vcpu = 0;
+		tdx_mig_set_phase(kvm, TDX_MIG_LIVE_EXPORT);
+	}
+
+	write_unlock(&kvm->mmu_lock);
+
+	cmd->hw_error = err;
+	if (!err)
+		tdx_mig_put_mbmd(stream);
+
+	return tdx_mig_errno(err);
+}
+
+int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 err;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	err = tdh_do_no_vcpus(tdh_export_pause, kvm, &kvm_tdx->td);
+	cmd->hw_error = err;
+	if (err)
+		return tdx_mig_errno(err);
+
+	/* Pages cannot be added any more, neither on demand nor in advance. */
+	kvm->arch.pre_fault_allowed = false;
+	tdx_mig_set_phase(kvm, TDX_MIG_PAUSED_EXPORT);
+
+	return 0;
+}
+
+int tdx_mig_export_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	bool resume;
+	u64 err;
+
+	write_lock(&kvm->mmu_lock);
+	err = tdx_mig_complete(resume,
+			       tdh_export_state_td(&kvm_tdx->td, &pages, resume,
+						   &cmd->value));
+	write_unlock(&kvm->mmu_lock);
+
+	cmd->hw_error = err;
+	if (!err)
+		tdx_mig_put_mbmd(stream);
+
+	return tdx_mig_errno(err);
+}
+
+int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
+	struct kvm *kvm = stream->kvm;
+	struct kvm_vcpu *vcpu;
+	struct vcpu_tdx *tdx;
+	bool resume;
+	u64 err;
+	int r;
+
+	vcpu = tdx_mig_get_vcpu(kvm, cmd);
+	if (!vcpu)
+		return -ENOENT;
+
+	r = mutex_lock_killable(&vcpu->mutex);
+	if (r)
+		return r;
+
+	tdx = to_tdx(vcpu);
+	if (tdx->state != VCPU_TD_STATE_INITIALIZED) {
+		r = -ENOENT;
+		goto unlock;
+	}
+
+	/* The TDX module associates the vCPU with the CPU, like for an entry. */
+	vcpu_load(vcpu);
+	read_lock(&kvm->mmu_lock);
+	err = tdx_mig_complete(resume,
+			       tdh_export_state_vp(&tdx->vp, &pages, stream->index,
+						   resume, &cmd->value));
+	read_unlock(&kvm->mmu_lock);
+	vcpu_put(vcpu);
+
+	cmd->hw_error = err;
+	r = tdx_mig_errno(err);
+	if (!r) {
+		tdx_mig_put_mbmd(stream);
+		if (!cmd->has_vcpu_id)
+			to_kvm_tdx(kvm)->mig->next_vcpu++;
+	}
+
+unlock:
+	mutex_unlock(&vcpu->mutex);
+
+	return r;
+}
+
+static u64 tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i, op;
+	u64 count = 0;
+
+	for (i = 0; i < nr; i++) {
+		op = tdx_mig_gpa_op(entries[i]);
+		if ((op == TDX_MIG_GPA_OP_MIGRATE || op == TDX_MIG_GPA_OP_REMIGRATE) &&
+		    !(entries[i] & TDX_MIG_GPA_ENTRY_PENDING))
+			count++;
+	}
+
+	return count;
+}
+
+int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_mem_bundle bundle = {
+		.mbmd = stream->mbmd,
+		.buf_list = stream->buf_list,
+		.mac_list = { stream->mac_list[0], stream->mac_list[1] },
+	};
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	unsigned int nr = cmd->value, resumes = 0, retries = 0;
+	u64 info, nr_units, err;
+	bool resume = false;
+	int r;
+
+	if (!cmd->value || cmd->value > stream->nr_bufs)
+		return -EINVAL;
+
+	r = tdx_mig_get_gpa_list(stream, nr, false);
+	if (r)
+		return r;
+
+	tdx_mig_fill_buf_list(stream, nr);
+	info = tdx_gpa_list_info(stream->gpa_list, nr);
+
+	/*
+	 * The leaf is interrupted by every host interrupt, so let go of mmu_lock
+	 * for the waiters.  Each call processes at least one entry.
+	 */
+	for (;;) {
+		read_lock(&kvm->mmu_lock);
+		if (kvm_tdx->mig->phase != TDX_MIG_PAUSED_EXPORT) {
+			read_unlock(&kvm->mmu_lock);
+			return -ECANCELED;
+		}
+		WRITE_ONCE(kvm_tdx->mig->exported, true);
+		err = tdh_export_mem(&kvm_tdx->td, &bundle, stream->index, resume,
+				     &info, &nr_units);
+		read_unlock(&kvm->mmu_lock);
+
+		if (tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE &&
+		    resumes++ < TDX_MIG_MAX_RESUMES)
+			resume = true;
+		else if (!tdx_mig_is_busy(err) || retries++ >= TDX_MIG_MAX_RETRIES)
+			break;
+
+		cond_resched();
+	}
+
+	cmd->hw_error = err;
+	r = tdx_mig_errno(err);
+
+	/* A part of the pages is exported, but cannot be sent without the rest. */
+	if (r == -EAGAIN && resume)
+		r = -EIO;
+
+	tdx_mig_put_gpa_list(stream, nr);
+	if (r)
+		return r;
+
+	tdx_mig_put_mbmd(stream);
+	cmd->value = tdx_mig_count_content(stream, nr);
+
+	return 0;
+}
+
+int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	bool done = cmd->value & TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE;
+	u64 err;
+
+	if (cmd->value & ~TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE)
+		return -EINVAL;
+
+	if (done && READ_ONCE(kvm_tdx->mig->phase) != TDX_MIG_PAUSED_EXPORT)
+		return -EBUSY;
+
+	write_lock(&kvm->mmu_lock);
+
+	err = tdh_do_no_vcpus(tdh_export_track, kvm, &kvm_tdx->td, stream->mbmd, done);
+	if (!err && done)
+		tdx_mig_set_phase(kvm, TDX_MIG_POST_EXPORT);
+
+	write_unlock(&kvm->mmu_lock);
+
+	cmd->hw_error = err;
+	if (!err)
+		tdx_mig_put_mbmd(stream);
+
+	return tdx_mig_errno(err);
+}
+
+static u64 tdx_mig_do_abort(struct kvm *kvm, struct page *token)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	return tdx_mig_retry(tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token));
+}
+
+/* Restore the first @nr pages in the GPA list, as far as they were exported. */
+static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned int nr)
+{
+	u64 info = tdx_gpa_list_info(gpa_list, nr);
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	/* The leaf has no memory of its interruption, @info tells where to go on. */
+	return tdx_mig_retry(tdh_do_no_vcpus(tdh_export_restore, kvm, &kvm_tdx->td, &info));
+}
+
+static bool tdx_mig_has_busy_entry(struct page *gpa_list, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(gpa_list);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (tdx_mig_gpa_status(entries[i]) == TDX_MIG_GPA_STATUS_SEPT_ENTRY_BUSY)
+			return true;
+	}
+
+	return false;
+}
+
+static u64 tdx_mig_gpa_entry(gfn_t gfn, unsigned int op)
+{
+	return gfn_to_gpa(gfn) | ((u64)op << TDX_MIG_GPA_ENTRY_OP_SHIFT);
+}
+
+/*
+ * Bring all exported pages back to what they were.  Any page that is mapped may
+ * be one of them, the TDX module knows which.
+ */
+static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	const int max = PAGE_SIZE / sizeof(*entries);
+	struct kvm *kvm = stream->kvm;
+	unsigned int retries = 0;
+	gfn_t next = 0, start;
+	int nr, i, r;
+	u64 err;
+
+	do {
+		if (signal_pending(current))
+			return -EINTR;
+
+		start = next;
+
+		write_lock(&kvm->mmu_lock);
+		nr = kvm_tdp_mmu_mirror_leafs(kvm, &next, entries, max);
+		for (i = 0; i < nr; i++)
+			entries[i] = tdx_mig_gpa_entry(entries[i], TDX_MIG_GPA_OP_MIGRATE);
+		err = nr ? tdx_mig_do_restore(kvm, stream->gpa_list, nr) : 0;
+		write_unlock(&kvm->mmu_lock);
+
+		cmd->hw_error = err;
+		r = tdx_mig_errno(err);
+		if (r)
+			return r;
+
+		if (tdx_mig_has_busy_entry(stream->gpa_list, nr)) {
+			if (retries++ >= TDX_MIG_MAX_RETRIES)
+				return -EAGAIN;
+			next = start;
+		}
+
+		cond_resched();
+	} while (nr == max || next == start);
+
+	return 0;
+}
+
+int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig *mig = kvm_tdx->mig;
+	struct page *token = NULL;
+	u64 err;
+	int r;
+
+	if (READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT) {
+		r = tdx_mig_get_mbmd(stream, TDX_MIG_MBMD_TYPE_ABORT_TOKEN);
+		if (r)
+			return r;
+		token = stream->mbmd;
+	}
+
+	write_lock(&kvm->mmu_lock);
+
+	if (mig->phase != TDX_MIG_EXPORT_CANCELED) {
+		err = tdx_mig_do_abort(kvm, token);
+		cmd->hw_error = err;
+		if (err) {
+			write_unlock(&kvm->mmu_lock);
+			return tdx_mig_errno(err);
+		}
+		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
+	}
+
+	write_unlock(&kvm->mmu_lock);
+
+	if (READ_ONCE(mig->exported)) {
+		r = tdx_mig_restore_all(stream, cmd);
+		if (r)
+			return r;
+	}
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	if (mig->phase != TDX_MIG_EXPORT_CANCELED)
+		return -ECANCELED;
+
+	mig->exported = false;
+	tdx_mig_set_phase(kvm, TDX_MIG_NONE);
+	kvm->arch.pre_fault_allowed = true;
+
+	return 0;
+}
+
+/* Was @err returned because the page in question has been exported? */
+bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err)
+{
+	return kvm_tdx->mig && kvm_tdx->mig->exported &&
+	       tdx_mig_status(err) == TDX_EPT_ENTRY_STATE_INCORRECT;
+}
+
+/*
+ * Undo the export of a page that is about to be removed.  It takes an abort of
+ * the session, as the page cannot be revoked on the destination from here.
+ */
+bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig *mig = kvm_tdx->mig;
+	u64 *entry;
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	if (mig->phase == TDX_MIG_LIVE_EXPORT || mig->phase == TDX_MIG_PAUSED_EXPORT) {
+		if (tdx_mig_do_abort(kvm, NULL))
+			return false;
+		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
+	}
+
+	entry = tdx_mig_page_entries(mig->restore_list);
+	*entry = tdx_mig_gpa_entry(gfn, TDX_MIG_GPA_OP_MIGRATE);
+
+	return !tdx_mig_do_restore(kvm, mig->restore_list, 1);
+}

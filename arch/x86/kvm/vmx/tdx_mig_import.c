@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live migration of TDs, destination side: TD and vCPU state enter a TD that was
+ * created for this purpose, up to the point where it can run.  The import of
+ * private memory is in tdx_mig_import_mem.c.
+ */
+#include "x86.h"
+#include "tdx_mig.h"
+
+/*
+ * A leaf has failed with @err.  Does that end the session?  The TDX module says
+ * so in most cases in @err, but not in all.
+ */
+static void tdx_mig_import_check(struct kvm *kvm, u64 err)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 op_state;
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	if (!tdx_mig_status(err))
+		return;
+
+	if (!(err & TDX_FATAL) &&
+	    (tdh_mng_rd(&kvm_tdx->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE), &op_state) ||
+	     op_state != TDX_OP_STATE_FAILED_IMPORT))
+		return;
+
+	tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+}
+
+/* A TD has been created that waits for its import. */
+void tdx_mig_start_import(struct kvm *kvm)
+{
+	guard(write_lock)(&kvm->mmu_lock);
+
+	to_kvm_tdx(kvm)->state = TD_STATE_IMPORT;
+	tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_START);
+}
+
+static int tdx_mig_get_state_pages(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd,
+				   u8 type, struct tdx_state_pages *pages)
+{
+	int r;
+
+	if (!cmd->value || cmd->value > stream->nr_bufs)
+		return -EINVAL;
+
+	r = tdx_mig_get_mbmd(stream, type);
+	if (r)
+		return r;
+
+	tdx_mig_fill_buf_list(stream, cmd->value);
+
+	*pages = (struct tdx_state_pages) {
+		.mbmd = stream->mbmd,
+		.list = stream->buf_list,
+		.nr_pages = cmd->value,
+	};
+
+	return 0;
+}
+
+/*
+ * Does the imported TD have the properties that userspace announced, and that
+ * KVM acts on?  The SHARED bit in particular tells private from shared memory.
+ */
+static bool tdx_mig_is_expected_td(struct kvm *kvm)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 attributes, xfam, gpaw, tsc_frequency;
+	struct tdx_td *td = &kvm_tdx->td;
+
+	if (tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_ATTRIBUTES), &attributes) ||
+	    tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_XFAM), &xfam) ||
+	    tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_GPAW), &gpaw) ||
+	    tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_TSC_FREQUENCY), &tsc_frequency))
+		return false;
+
+	return attributes == kvm_tdx->attributes && xfam == kvm_tdx->xfam &&
+	       tdx_gpaw_to_shared_bit(gpaw) == kvm_gfn_direct_bits(kvm) &&
+	       tsc_frequency == TDX_TSC_KHZ_TO_25MHZ(kvm->arch.default_tsc_khz);
+}
+
+int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_state_pages pages;
+	struct kvm_vcpu *vcpu;
+	u64 err, ext1, ext2;
+	bool resume;
+	int r;
+
+	r = tdx_mig_get_state_pages(stream, cmd, TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE, &pages);
+	if (r)
+		return r;
+
+	/* The page tables need a root, and roots belong to vCPUs. */
+	vcpu = kvm_get_vcpu(kvm, 0);
+	if (!vcpu)
+		return -ENOENT;
+
+	if (tdx_gpaw_to_shared_bit(vcpu->arch.mmu->root_role.level == PT64_ROOT_5LEVEL) !=
+	    kvm_gfn_direct_bits(kvm))
+		return -EINVAL;
+
+	vcpu_load(vcpu);
+	r = kvm_tdp_mmu_mirror_load(vcpu);
+	vcpu_put(vcpu);
+	if (r)
+		return r;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	err = tdx_mig_complete(resume,
+			       tdh_import_state_immutable(&kvm_tdx->td, &pages, resume,
+							  &ext1, &ext2));
+	cmd->hw_error = err;
+	if (err) {
+		tdx_mig_import_check(kvm, err);
+		return tdx_mig_errno(err);
+	}
+
+	if (!tdx_mig_is_expected_td(kvm)) {
+		tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+		return -EIO;
+	}
+
+	kvm_tdx->mig->next_vcpu = 0;
+	tdx_mig_set_phase(kvm, TDX_MIG_MEMORY_IMPORT);
+
+	return 0;
+}
+
+int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_state_pages pages;
+	struct kvm_vcpu *vcpu;
+	u64 err, ext1, ext2;
+	unsigned long i;
+	bool resume;
+	int r;
+
+	r = tdx_mig_get_state_pages(stream, cmd, TDX_MIG_MBMD_TYPE_TD_STATE, &pages);
+	if (r)
+		return r;
+
+	write_lock(&kvm->mmu_lock);
+
+	err = tdx_mig_complete(resume,
+			       tdh_import_state_td(&kvm_tdx->td, &pages, resume,
+						   &ext1, &ext2));
+	tdx_mig_import_check(kvm, err);
+	if (!err && kvm_tdx->mig->phase == TDX_MIG_MEMORY_IMPORT)
+		tdx_mig_set_phase(kvm, TDX_MIG_STATE_IMPORT);
+
+	write_unlock(&kvm->mmu_lock);
+
+	cmd->hw_error = err;
+	if (err)
+		return tdx_mig_errno(err);
+
+	/* The TDX module makes the TSC of the TD go on where it stopped. */
+	tdx_td_read_tsc(kvm_tdx);
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		tdx_vcpu_set_tsc(vcpu);
+
+	return 0;
+}
+
+static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *vcpu,
+			       const struct tdx_state_pages *pages, struct tdx_mig_cmd *cmd)
+{
+	struct vcpu_tdx *tdx = to_tdx(vcpu);
+	struct kvm *kvm = vcpu->kvm;
+	u64 err, ext1, ext2;
+	bool resume;
+	int r;
+
+	r = tdx_vcpu_enable_x2apic(vcpu);
+	if (r)
+		return r;
+
+	/* An import that met contention has got this far before. */
+	if (tdx->state == VCPU_TD_STATE_UNINITIALIZED) {
+		r = tdx_td_vcpu_create(vcpu);
+		if (r)
+			return r;
+		/* From here on, the vCPU has to be flushed when it leaves a CPU. */
+		tdx->state = VCPU_TD_STATE_IMPORT;
+	}
+
+	read_lock(&kvm->mmu_lock);
+	err = tdx_mig_complete(resume,
+			       tdh_import_state_vp(&tdx->vp, pages, stream->index,
+						   resume, &ext1, &ext2));
+	read_unlock(&kvm->mmu_lock);
+
+	cmd->hw_error = err;
+	if (err) {
+		guard(write_lock)(&kvm->mmu_lock);
+		tdx_mig_import_check(kvm, err);
+		return tdx_mig_errno(err);
+	}
+
+	tdx_vcpu_init_controls(vcpu);
+	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+	tdx->state = VCPU_TD_STATE_INITIALIZED;
+
+	return 0;
+}
+
+int tdx_mig_import_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct tdx_state_pages pages;
+	struct kvm_vcpu *vcpu;
+	int r;
+
+	r = tdx_mig_get_state_pages(stream, cmd, TDX_MIG_MBMD_TYPE_VP_STATE, &pages);
+	if (r)
+		return r;
+
+	vcpu = tdx_mig_get_vcpu(kvm, cmd);
+	if (!vcpu)
+		return -ENOENT;
+
+	r = mutex_lock_killable(&vcpu->mutex);
+	if (r)
+		return r;
+
+	if (to_tdx(vcpu)->state == VCPU_TD_STATE_INITIALIZED) {
+		r = -EEXIST;
+	} else {
+		vcpu_load(vcpu);
+		r = tdx_mig_import_vcpu(stream, vcpu, &pages, cmd);
+		vcpu_put(vcpu);
+	}
+
+	mutex_unlock(&vcpu->mutex);
+
+	if (!r && !cmd->has_vcpu_id)
+		to_kvm_tdx(kvm)->mig->next_vcpu++;
+
+	return r;
+}
+
+int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig_mbmd *mbmd;
+	u64 err;
+	int r;
+
+	r = tdx_mig_get_mbmd(stream, TDX_MIG_MBMD_TYPE_EPOCH_TOKEN);
+	if (r)
+		return r;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	err = tdx_mig_retry(tdh_import_track(&kvm_tdx->td, stream->mbmd));
+	cmd->hw_error = err;
+	if (err) {
+		tdx_mig_import_check(kvm, err);
+		return tdx_mig_errno(err);
+	}
+
+	/* A removed page shows in the phase, not in what the TDX module says. */
+	mbmd = page_address(stream->mbmd);
+	if (le32_to_cpu(mbmd->mig_epoch) == TDX_MIG_EPOCH_OUT_OF_ORDER &&
+	    kvm_tdx->mig->phase != TDX_MIG_IMPORT_FAILED)
+		tdx_mig_set_phase(kvm, TDX_MIG_POST_IMPORT);
+
+	return 0;
+}
+
+/* Change the phase of an import whose token is there. */
+static int tdx_mig_import_advance(struct kvm *kvm, u64 (*leaf)(struct tdx_td *td),
+				  enum tdx_mig_phase from, enum tdx_mig_phase to,
+				  struct tdx_mig_cmd *cmd)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 err;
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	if (kvm_tdx->mig->phase != from)
+		return -EIO;
+
+	err = tdx_mig_retry(leaf(&kvm_tdx->td));
+	cmd->hw_error = err;
+	if (err)
+		return tdx_mig_errno(err);
+
+	tdx_mig_set_phase(kvm, to);
+
+	return 0;
+}
+
+int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	return tdx_mig_import_advance(kvm, tdh_import_commit, TDX_MIG_POST_IMPORT,
+				      TDX_MIG_LIVE_IMPORT, cmd);
+}
+
+int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	int r;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	if (kvm_tdx->mig->phase == TDX_MIG_POST_IMPORT) {
+		r = tdx_mig_import_advance(kvm, tdh_import_commit, TDX_MIG_POST_IMPORT,
+					   TDX_MIG_LIVE_IMPORT, cmd);
+		if (r)
+			return r;
+	}
+
+	r = tdx_mig_import_advance(kvm, tdh_import_end, TDX_MIG_LIVE_IMPORT,
+				   TDX_MIG_NONE, cmd);
+	if (r)
+		return r;
+
+	kvm_tdx->state = TD_STATE_RUNNABLE;
+	/* TD_STATE_RUNNABLE must be set before 'pre_fault_allowed' */
+	smp_wmb();
+	kvm->arch.pre_fault_allowed = true;
+
+	return 0;
+}
+
+int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 err;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	err = tdx_mig_retry(tdh_import_abort(&kvm_tdx->td, stream->mbmd));
+	cmd->hw_error = err;
+	if (tdx_mig_errno(err))
+		return tdx_mig_errno(err);
+
+	tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+	tdx_mig_put_mbmd(stream);
+
+	return 0;
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live migration of TDs, destination side: import of private memory.
+ *
+ * A batch is decrypted straight into the guest_memfd pages that back it.  Almost
+ * every failure of the leaf is the end of the session, so all that can go wrong
+ * is sorted out before:
+ *
+ *	1. snapshot and validate MBMD and GPA list
+ *	2. get the guest_memfd pages, do not clear them
+ *	3. link the page tables
+ *	4. with mmu_lock held for read: check that nothing was invalidated since
+ *	   step 2, freeze all leaf SPTEs, call the TDX module until the list is
+ *	   done, give each SPTE its final value
+ *
+ * There is no way to sleep in step 4.  The pages cannot be zapped meanwhile, and
+ * other streams find frozen SPTEs.
+ */
+#include <linux/pagemap.h>
+#include <linux/srcu.h>
+
+#include <asm/cacheflush.h>
+
+#include "tdx_mig.h"
+
+/* Entry of the list of new TD pages that has no page. */
+#define TDX_MIG_NEW_PAGE_INVALID	BIT_ULL(63)
+
+static gfn_t tdx_mig_entry_gfn(u64 entry)
+{
+	return gpa_to_gfn(entry & TDX_MIG_GPA_ENTRY_GPA_MASK);
+}
+
+static int tdx_mig_get_new_page(struct kvm *kvm, gfn_t gfn, struct page **page, u64 *hpa)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
+	kvm_pfn_t pfn;
+	int r;
+
+	if (!slot || slot->flags & KVM_MEMSLOT_INVALID || !kvm_slot_has_gmem(slot) ||
+	    !kvm_mem_is_private(kvm, gfn))
+		return -EINVAL;
+
+	r = kvm_gmem_get_import_pfn(kvm, slot, gfn, &pfn, page);
+	if (r)
+		return r;
+
+	/* No dirty cache line may be written back over what the TD gets. */
+	clflush_cache_range(page_address(*page), PAGE_SIZE);
+	*hpa = PFN_PHYS(pfn);
+
+	return 0;
+}
+
+static int tdx_mig_get_new_pages(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *new_list = tdx_mig_page_entries(stream->new_list);
+	struct tdx_mig_import_page *import;
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < nr; i++) {
+		import = &stream->import[i];
+		*import = (struct tdx_mig_import_page) {
+			.op = tdx_mig_gpa_op(entries[i]),
+		};
+		new_list[i] = TDX_MIG_NEW_PAGE_INVALID;
+	}
+
+	for (i = 0; i < nr; i++) {
+		import = &stream->import[i];
+		if (import->op != TDX_MIG_GPA_OP_MIGRATE)
+			continue;
+
+		r = tdx_mig_get_new_page(stream->kvm, tdx_mig_entry_gfn(entries[i]),
+					 &import->page, &new_list[i]);
+		if (r)
+			return r;
+
+		cond_resched();
+	}
+
+	return 0;
+}
+
+static void tdx_mig_put_new_pages(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (stream->import[i].page)
+			put_page(stream->import[i].page);
+		stream->import[i].page = NULL;
+	}
+}
+
+static bool tdx_mig_can_import(struct kvm *kvm)
+{
+	enum tdx_mig_phase phase = to_kvm_tdx(kvm)->mig->phase;
+
+	lockdep_assert_held(&kvm->mmu_lock);
+
+	return phase == TDX_MIG_MEMORY_IMPORT || phase == TDX_MIG_STATE_IMPORT;
+}
+
+static int tdx_mig_link_one(struct tdx_mig_stream *stream, gfn_t gfn)
+{
+	struct kvm *kvm = stream->kvm;
+	unsigned int retries = 0;
+	int r;
+
+	do {
+		r = kvm_tdp_mmu_mirror_cache_topup(&stream->cache);
+		if (r)
+			return r;
+
+		read_lock(&kvm->mmu_lock);
+		if (tdx_mig_can_import(kvm))
+			r = kvm_tdp_mmu_mirror_link(kvm, &stream->cache, gfn);
+		else
+			r = -EIO;
+		read_unlock(&kvm->mmu_lock);
+
+		cond_resched();
+	} while (r == -EBUSY && retries++ < TDX_MIG_MAX_RETRIES);
+
+	return r == -EBUSY ? -EAGAIN : r;
+}
+
+static int tdx_mig_link(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < nr; i++) {
+		if (stream->import[i].op == TDX_MIG_GPA_OP_NOP)
+			continue;
+
+		r = tdx_mig_link_one(stream, tdx_mig_entry_gfn(entries[i]));
+		if (r)
+			return r;
+	}
+
+	return 0;
+}
+
+/* Does the list name the GFN of entry @nr a second time? */
+static bool tdx_mig_is_duplicate(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	gfn_t gfn = tdx_mig_entry_gfn(entries[nr]);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (stream->import[i].frozen && tdx_mig_entry_gfn(entries[i]) == gfn)
+			return true;
+	}
+
+	return false;
+}
+
+static void tdx_mig_unfreeze(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (stream->import[i].frozen)
+			kvm_tdp_mmu_mirror_unfreeze(stream->kvm, &stream->import[i].leaf);
+	}
+}
+
+static int tdx_mig_freeze(struct tdx_mig_stream *stream, unsigned int nr,
+			  unsigned long mmu_seq)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	struct tdx_mig_import_page *import;
+	struct kvm *kvm = stream->kvm;
+	bool present, is_new;
+	unsigned int i;
+	gfn_t gfn;
+	int r;
+
+	for (i = 0; i < nr; i++) {
+		import = &stream->import[i];
+		if (import->op == TDX_MIG_GPA_OP_NOP)
+			continue;
+
+		gfn = tdx_mig_entry_gfn(entries[i]);
+		r = -EAGAIN;
+		if (mmu_invalidate_retry_gfn(kvm, mmu_seq, gfn))
+			goto unfreeze;
+
+		r = kvm_tdp_mmu_mirror_freeze(kvm, gfn, &import->leaf);
+		if (r) {
+			if (r == -EBUSY)
+				r = tdx_mig_is_duplicate(stream, i) ? -EINVAL : -EAGAIN;
+			goto unfreeze;
+		}
+		import->frozen = true;
+
+		present = kvm_tdp_mmu_mirror_was_present(&import->leaf);
+		is_new = import->op == TDX_MIG_GPA_OP_MIGRATE;
+		if (present == is_new) {
+			r = present ? -EEXIST : -ENOENT;
+			goto unfreeze;
+		}
+	}
+
+	return 0;
+
+unfreeze:
+	tdx_mig_unfreeze(stream, nr);
+	return r;
+}
+
+/* A page that was imported before has been taken from the TD again. */
+static void tdx_mig_import_canceled(struct kvm *kvm, struct kvm_mirror_leaf *leaf)
+{
+	kvm_pfn_t pfn = kvm_tdp_mmu_mirror_old_pfn(leaf);
+	u64 err;
+
+	kvm_tdp_mmu_mirror_unmap(kvm, leaf);
+
+	err = tdh_phymem_page_wbinvd_hkid((u16)to_kvm_tdx(kvm)->hkid, pfn);
+	if (TDX_BUG_ON(err, TDH_PHYMEM_PAGE_WBINVD, kvm))
+		return;
+
+	tdx_quirk_reset_paddr(PFN_PHYS(pfn), PAGE_SIZE);
+}
+
+/*
+ * The first @done entries have been processed.  Make the mirror page table show
+ * what has become of them, and leave the rest as it was.
+ */
+static void tdx_mig_commit(struct tdx_mig_stream *stream, unsigned int nr, unsigned int done)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	struct tdx_mig_import_page *import;
+	struct kvm *kvm = stream->kvm;
+	unsigned int i;
+	bool success;
+
+	for (i = 0; i < nr; i++) {
+		import = &stream->import[i];
+		if (!import->frozen)
+			continue;
+
+		success = i < done && tdx_mig_gpa_op(entries[i]) == import->op &&
+			  tdx_mig_gpa_status(entries[i]) == TDX_MIG_GPA_STATUS_SUCCESS;
+
+		if (success && import->op == TDX_MIG_GPA_OP_MIGRATE) {
+			folio_mark_uptodate(page_folio(import->page));
+			kvm_tdp_mmu_mirror_map(kvm, &import->leaf, page_to_pfn(import->page));
+		} else if (success && import->op == TDX_MIG_GPA_OP_CANCEL) {
+			tdx_mig_import_canceled(kvm, &import->leaf);
+		} else {
+			kvm_tdp_mmu_mirror_unfreeze(kvm, &import->leaf);
+		}
+	}
+}
+
+/*
+ * Import the batch.  Returns in @done how many entries were processed, and in
+ * @lost whether the session has come to an end.
+ */
+static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
+			     unsigned int *done, bool *lost)
+{
+	struct tdx_mem_bundle bundle = {
+		.mbmd = stream->mbmd,
+		.buf_list = stream->buf_list,
+		.mac_list = { stream->mac_list[0], stream->mac_list[1] },
+	};
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(stream->kvm);
+	u64 info = tdx_gpa_list_info(stream->gpa_list, nr);
+	bool resume;
+	u64 err;
+
+	lockdep_assert_held_read(&stream->kvm->mmu_lock);
+
+	err = tdx_mig_complete(resume,
+			       tdh_import_mem(&kvm_tdx->td, &bundle, stream->new_list,
+					      stream->index, resume, &info));
+
+	*done = tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr;
+
+	/* The rest of an interrupted bundle cannot be imported any more. */
+	*lost = err & TDX_FATAL || (tdx_mig_status(err) && resume);
+
+	return err;
+}
+
+static int tdx_mig_import_batch(struct tdx_mig_stream *stream, unsigned int nr,
+				struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
+	unsigned long mmu_seq;
+	unsigned int done;
+	bool lost;
+	int r;
+
+	mmu_seq = kvm->mmu_invalidate_seq;
+	/* Pairs with the barrier in kvm_mmu_invalidate_end(). */
+	smp_rmb();
+
+	r = tdx_mig_get_new_pages(stream, nr);
+	if (r)
+		goto put_pages;
+
+	r = tdx_mig_link(stream, nr);
+	if (r)
+		goto put_pages;
+
+	read_lock(&kvm->mmu_lock);
+
+	r = tdx_mig_can_import(kvm) ? tdx_mig_freeze(stream, nr, mmu_seq) : -EIO;
+	if (r) {
+		read_unlock(&kvm->mmu_lock);
+		goto put_pages;
+	}
+
+	cmd->hw_error = tdx_mig_do_import(stream, nr, &done, &lost);
+	tdx_mig_commit(stream, nr, done);
+
+	read_unlock(&kvm->mmu_lock);
+
+	r = tdx_mig_errno(cmd->hw_error);
+	if (lost) {
+		write_lock(&kvm->mmu_lock);
+		tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+		write_unlock(&kvm->mmu_lock);
+		r = -EIO;
+	}
+
+put_pages:
+	tdx_mig_put_new_pages(stream, nr);
+
+	return r;
+}
+
+int tdx_mig_import_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	unsigned int nr = cmd->value;
+	struct kvm *kvm = stream->kvm;
+	int r, idx;
+
+	if (!cmd->value || cmd->value > stream->nr_bufs)
+		return -EINVAL;
+
+	r = tdx_mig_get_mbmd(stream, TDX_MIG_MBMD_TYPE_MEM);
+	if (r)
+		return r;
+
+	if (tdx_mig_mbmd_num_gpas(stream) != nr)
+		return -EINVAL;
+
+	r = tdx_mig_get_gpa_list(stream, nr, true);
+	if (r)
+		return r;
+
+	tdx_mig_fill_buf_list(stream, nr);
+
+	idx = srcu_read_lock(&kvm->srcu);
+	r = tdx_mig_import_batch(stream, nr, cmd);
+	srcu_read_unlock(&kvm->srcu, idx);
+
+	tdx_mig_put_gpa_list(stream, nr);
+
+	return r;
+}

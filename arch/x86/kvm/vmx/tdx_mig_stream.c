@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live migration of TDs: the buffers of a stream, and the migration state of a
+ * TD from its creation to its teardown.
+ *
+ * A stream has pages that are shared with userspace: the MBMD, the GPA list, the
+ * MACs, and the buffers for encrypted content.  MACs and content are
+ * authenticated by the TDX module, so it uses them in place.  KVM itself decides
+ * by MBMD and GPA list, so it takes a snapshot of these two, validates that, and
+ * lets the TDX module see nothing else.
+ */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+
+#include "tdx_mig.h"
+
+static_assert(sizeof(struct tdx_mig_mbmd) == TDX_MIG_MBMD_SIZE);
+static_assert(offsetof(struct tdx_mig_mbmd, mb_type) == 6);
+static_assert(offsetof(struct tdx_mig_mbmd, type_info) == 24);
+static_assert(offsetof(struct tdx_mig_mbmd, mac) == 32);
+static_assert(sizeof(struct kvm_tdx_mig_state_vp) == 16);
+static_assert(TDX_MIG_BUF_LIST_PAGES_MAX * sizeof(u64) == PAGE_SIZE);
+
+#define TDX_MIG_GPA_ENTRY_RESERVED	(~(TDX_MIG_GPA_ENTRY_LEVEL_MASK |	\
+					   TDX_MIG_GPA_ENTRY_PENDING |		\
+					   TDX_MIG_GPA_ENTRY_L2_MAP_MASK |	\
+					   TDX_MIG_GPA_ENTRY_TYPE_MASK |	\
+					   TDX_MIG_GPA_ENTRY_GPA_MASK |		\
+					   TDX_MIG_GPA_ENTRY_OP_MASK |		\
+					   TDX_MIG_GPA_ENTRY_STATUS_MASK))
+
+/* In a memory MBMD: number of GPA list entries. */
+#define TDX_MIG_MBMD_NUM_GPAS_MASK	GENMASK_ULL(15, 0)
+
+unsigned int tdx_mig_gpa_op(u64 entry)
+{
+	return (entry & TDX_MIG_GPA_ENTRY_OP_MASK) >> TDX_MIG_GPA_ENTRY_OP_SHIFT;
+}
+
+unsigned int tdx_mig_gpa_status(u64 entry)
+{
+	return (entry & TDX_MIG_GPA_ENTRY_STATUS_MASK) >> TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
+}
+
+u64 *tdx_mig_page_entries(struct page *page)
+{
+	return page_address(page);
+}
+
+static bool tdx_mig_gpa_entry_is_valid(struct kvm *kvm, u64 entry, bool import)
+{
+	gpa_t gpa = entry & TDX_MIG_GPA_ENTRY_GPA_MASK;
+	unsigned int status = tdx_mig_gpa_status(entry);
+	unsigned int op = tdx_mig_gpa_op(entry);
+
+	if (entry & TDX_MIG_GPA_ENTRY_RESERVED)
+		return false;
+
+	/* The status of entries that were not exported is part of the bundle. */
+	if (op == TDX_MIG_GPA_OP_NOP)
+		return import || status == TDX_MIG_GPA_STATUS_SUCCESS;
+
+	if (entry & (TDX_MIG_GPA_ENTRY_LEVEL_MASK | TDX_MIG_GPA_ENTRY_L2_MAP_MASK |
+		     TDX_MIG_GPA_ENTRY_TYPE_MASK))
+		return false;
+
+	if (status != TDX_MIG_GPA_STATUS_SUCCESS)
+		return false;
+
+	/* The SHARED bit is the uppermost bit of a GPA. */
+	return gpa < gfn_to_gpa(kvm_gfn_direct_bits(kvm));
+}
+
+/* Take a snapshot of the first @nr entries of the GPA list, and validate it. */
+int tdx_mig_get_gpa_list(struct tdx_mig_stream *stream, unsigned int nr, bool import)
+{
+	u64 *src = tdx_mig_page_entries(stream->user_gpa_list);
+	u64 *dst = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i;
+
+	lockdep_assert_held(&stream->lock);
+
+	for (i = 0; i < nr; i++) {
+		dst[i] = READ_ONCE(src[i]);
+		if (!tdx_mig_gpa_entry_is_valid(stream->kvm, dst[i], import))
+			return -EINVAL;
+	}
+
+	return 0;
+}
+
+/* Return the entries, and their status, to userspace. */
+void tdx_mig_put_gpa_list(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	lockdep_assert_held(&stream->lock);
+
+	memcpy(page_address(stream->user_gpa_list), page_address(stream->gpa_list),
+	       nr * sizeof(u64));
+}
+
+/* Take a snapshot of the MBMD, which has to be of type @type. */
+int tdx_mig_get_mbmd(struct tdx_mig_stream *stream, u8 type)
+{
+	struct tdx_mig_mbmd *mbmd = page_address(stream->mbmd);
+
+	lockdep_assert_held(&stream->lock);
+
+	memcpy(mbmd, page_address(stream->user_mbmd), sizeof(*mbmd));
+	/* Validate what the TDX module is going to see. */
+	barrier();
+
+	if (le16_to_cpu(mbmd->size) != TDX_MIG_MBMD_SIZE || mbmd->mb_type != type)
+		return -EINVAL;
+
+	if (type != TDX_MIG_MBMD_TYPE_ABORT_TOKEN &&
+	    le16_to_cpu(mbmd->migs_index) != stream->index)
+		return -EINVAL;
+
+	return 0;
+}
+
+unsigned int tdx_mig_mbmd_num_gpas(struct tdx_mig_stream *stream)
+{
+	struct tdx_mig_mbmd *mbmd = page_address(stream->mbmd);
+
+	return le64_to_cpu(mbmd->type_info) & TDX_MIG_MBMD_NUM_GPAS_MASK;
+}
+
+void tdx_mig_put_mbmd(struct tdx_mig_stream *stream)
+{
+	lockdep_assert_held(&stream->lock);
+
+	memcpy(page_address(stream->user_mbmd), page_address(stream->mbmd),
+	       sizeof(struct tdx_mig_mbmd));
+}
+
+/*
+ * List the first @nr buffers for the TDX module.  It changes the list, so this
+ * has to be done for each bundle.
+ */
+void tdx_mig_fill_buf_list(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *list = tdx_mig_page_entries(stream->buf_list);
+	unsigned int i;
+
+	lockdep_assert_held(&stream->lock);
+
+	for (i = 0; i < nr; i++)
+		list[i] = page_to_phys(stream->bufs[i]);
+}
+
+static struct page *tdx_mig_stream_page(struct tdx_mig_stream *stream, pgoff_t pgoff,
+					unsigned int nr_bufs)
+{
+	switch (pgoff) {
+	case TDX_MIG_STREAM_MBMD_MAP_OFFSET:
+		return stream->user_mbmd;
+	case TDX_MIG_STREAM_GPA_LIST_MAP_OFFSET:
+		return stream->user_gpa_list;
+	case TDX_MIG_STREAM_MAC_LIST_MAP_OFFSET:
+	case TDX_MIG_STREAM_MAC_LIST_MAP_OFFSET + 1:
+		return stream->mac_list[pgoff - TDX_MIG_STREAM_MAC_LIST_MAP_OFFSET];
+	default:
+		pgoff -= TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET;
+		return pgoff < nr_bufs ? stream->bufs[pgoff] : NULL;
+	}
+}
+
+static vm_fault_t tdx_mig_stream_fault(struct vm_fault *vmf)
+{
+	struct tdx_mig_stream *stream = vmf->vma->vm_private_data;
+	struct page *page;
+
+	page = tdx_mig_stream_page(stream, vmf->pgoff, stream->nr_bufs);
+	if (!page)
+		return VM_FAULT_SIGBUS;
+
+	get_page(page);
+	vmf->page = page;
+
+	return 0;
+}
+
+static const struct vm_operations_struct tdx_mig_stream_vm_ops = {
+	.fault = tdx_mig_stream_fault,
+};
+
+/*
+ * The mapping keeps the device file, and by that the stream, alive.  Takes no
+ * lock of the stream, as mmap_lock is held.
+ */
+int tdx_mig_stream_mmap(struct tdx_mig_stream *stream, struct vm_area_struct *vma)
+{
+	/* Pairs with the release in tdx_mig_stream_alloc_pages(). */
+	unsigned long nr_pages = smp_load_acquire(&stream->nr_bufs);
+
+	if (!nr_pages)
+		return -ENXIO;
+
+	nr_pages += TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET;
+	if (!(vma->vm_flags & VM_SHARED) ||
+	    vma->vm_pgoff >= nr_pages || vma_pages(vma) > nr_pages - vma->vm_pgoff)
+		return -EINVAL;
+
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &tdx_mig_stream_vm_ops;
+	vma->vm_private_data = stream;
+
+	return 0;
+}
+
+static void tdx_mig_free_page(struct page **page)
+{
+	if (*page)
+		put_page(*page);
+	*page = NULL;
+}
+
+void tdx_mig_stream_free_pages(struct tdx_mig_stream *stream)
+{
+	unsigned int i;
+
+	tdx_mig_free_page(&stream->user_mbmd);
+	tdx_mig_free_page(&stream->user_gpa_list);
+	tdx_mig_free_page(&stream->mac_list[0]);
+	tdx_mig_free_page(&stream->mac_list[1]);
+	tdx_mig_free_page(&stream->mbmd);
+	tdx_mig_free_page(&stream->gpa_list);
+	tdx_mig_free_page(&stream->buf_list);
+	tdx_mig_free_page(&stream->new_list);
+
+	if (stream->bufs) {
+		for (i = 0; i < TDX_MIG_BUF_LIST_PAGES_MAX; i++)
+			tdx_mig_free_page(&stream->bufs[i]);
+		kfree(stream->bufs);
+		stream->bufs = NULL;
+	}
+
+	kvfree(stream->import);
+	stream->import = NULL;
+	kvm_tdp_mmu_mirror_cache_free(&stream->cache);
+}
+
+static bool tdx_mig_alloc_page(struct page **page)
+{
+	*page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	return *page;
+}
+
+int tdx_mig_stream_alloc_pages(struct tdx_mig_stream *stream, unsigned int nr_bufs)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&stream->lock);
+
+	if (!tdx_mig_alloc_page(&stream->user_mbmd) ||
+	    !tdx_mig_alloc_page(&stream->user_gpa_list) ||
+	    !tdx_mig_alloc_page(&stream->mac_list[0]) ||
+	    !tdx_mig_alloc_page(&stream->mac_list[1]) ||
+	    !tdx_mig_alloc_page(&stream->mbmd) ||
+	    !tdx_mig_alloc_page(&stream->gpa_list) ||
+	    !tdx_mig_alloc_page(&stream->buf_list) ||
+	    !tdx_mig_alloc_page(&stream->new_list))
+		goto free;
+
+	stream->bufs = kcalloc(TDX_MIG_BUF_LIST_PAGES_MAX, sizeof(*stream->bufs),
+			       GFP_KERNEL_ACCOUNT);
+	stream->import = kvcalloc(nr_bufs, sizeof(*stream->import), GFP_KERNEL_ACCOUNT);
+	if (!stream->bufs || !stream->import)
+		goto free;
+
+	for (i = 0; i < nr_bufs; i++) {
+		if (!tdx_mig_alloc_page(&stream->bufs[i]))
+			goto free;
+	}
+
+	/* Publish the pages to tdx_mig_stream_mmap(), which takes no lock. */
+	smp_store_release(&stream->nr_bufs, nr_bufs);
+
+	return 0;
+
+free:
+	tdx_mig_stream_free_pages(stream);
+	return -ENOMEM;
+}
+
+/* Create stream contexts until the TD has @nr of them. */
+int tdx_mig_create_contexts(struct kvm *kvm, unsigned int nr, u64 *hw_error)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig *mig = kvm_tdx->mig;
+	struct page *page;
+	u64 err;
+
+	lockdep_assert_held_write(&mig->session_sem);
+
+	while (mig->nr_migsc < nr) {
+		page = alloc_page(GFP_KERNEL_ACCOUNT);
+		if (!page)
+			return -ENOMEM;
+
+		write_lock(&kvm->mmu_lock);
+		err = tdh_do_no_vcpus(tdh_mig_stream_create, kvm, &kvm_tdx->td, page);
+		write_unlock(&kvm->mmu_lock);
+
+		*hw_error = err;
+		if (err) {
+			__free_page(page);
+			return tdx_mig_errno(err);
+		}
+
+		mig->migsc[mig->nr_migsc++] = page;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase)
+{
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	WRITE_ONCE(to_kvm_tdx(kvm)->mig->phase, phase);
+}
+
+/*
+ * Called with vcpu->mutex held, on the way into the guest.  The phases that
+ * forbid it are entered with all vCPUs stopped.
+ */
+int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx)
+{
+	if (!kvm_tdx->mig)
+		return 0;
+
+	switch (READ_ONCE(kvm_tdx->mig->phase)) {
+	case TDX_MIG_NONE:
+	case TDX_MIG_LIVE_EXPORT:
+		return 0;
+	default:
+		return -EBUSY;
+	}
+}
+
+/*
+ * Can the TDX module not remove pages in this phase?  Neither can it on the
+ * destination before the import has ended, nor on the source after the start
+ * token, unless the page was never exported.
+ */
+bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx)
+{
+	if (!kvm_tdx->mig)
+		return false;
+
+	switch (kvm_tdx->mig->phase) {
+	case TDX_MIG_NONE:
+	case TDX_MIG_LIVE_EXPORT:
+	case TDX_MIG_PAUSED_EXPORT:
+	case TDX_MIG_EXPORT_CANCELED:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/*
+ * Unmap a page without removing it from the TD.  Keep it out of the hands of the
+ * page allocator until the TD is torn down, and the TDX module gives it back.
+ * The TD has lost the page, and hence the session is over.
+ */
+void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+	struct page *page = pfn_to_page(pfn);
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	/*
+	 * If memory is short, leak the page.  It is encrypted and cannot be used
+	 * for anything else.
+	 */
+	get_page(page);
+	xa_store(&mig->unremoved, pfn, page, GFP_ATOMIC | __GFP_ACCOUNT);
+
+	switch (mig->phase) {
+	case TDX_MIG_LIVE_EXPORT:
+	case TDX_MIG_PAUSED_EXPORT:
+	case TDX_MIG_POST_EXPORT:
+	case TDX_MIG_EXPORT_CANCELED:
+		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_LOST);
+		break;
+	case TDX_MIG_EXPORT_LOST:
+	case TDX_MIG_IMPORT_FAILED:
+		break;
+	default:
+		tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+		break;
+	}
+}
+
+static void tdx_mig_free(struct tdx_mig *mig)
+{
+	tdx_mig_free_page(&mig->restore_list);
+	bitmap_free(mig->stream_ids);
+	kfree(mig->migsc);
+	kfree(mig);
+}
+
+int tdx_mig_vm_init(struct kvm *kvm)
+{
+	unsigned int max_migs = tdx_get_sysinfo()->td_mig.max_migs;
+	struct tdx_mig *mig;
+
+	if (!enable_tdx_mig)
+		return 0;
+
+	mig = kzalloc_obj(*mig, GFP_KERNEL_ACCOUNT);
+	if (!mig)
+		return -ENOMEM;
+
+	mig->stream_ids = bitmap_zalloc(max_migs, GFP_KERNEL_ACCOUNT);
+	mig->migsc = kcalloc(max_migs, sizeof(*mig->migsc), GFP_KERNEL_ACCOUNT);
+	if (!mig->stream_ids || !mig->migsc || !tdx_mig_alloc_page(&mig->restore_list)) {
+		tdx_mig_free(mig);
+		return -ENOMEM;
+	}
+
+	init_rwsem(&mig->session_sem);
+	xa_init(&mig->unremoved);
+	to_kvm_tdx(kvm)->mig = mig;
+
+	return 0;
+}
+
+/* The key of the TD is gone: take back all pages that are left. */
+void tdx_mig_vm_reclaim(struct kvm *kvm)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+	struct page *page;
+	unsigned long pfn;
+
+	if (!mig)
+		return;
+
+	xa_for_each(&mig->unremoved, pfn, page) {
+		xa_erase(&mig->unremoved, pfn);
+		if (!tdx_reclaim_page(page))
+			put_page(page);
+		cond_resched();
+	}
+
+	while (mig->nr_migsc)
+		tdx_reclaim_control_page(mig->migsc[--mig->nr_migsc]);
+}
+
+void tdx_mig_vm_free(struct kvm *kvm)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+
+	if (!mig)
+		return;
+
+	xa_destroy(&mig->unremoved);
+	tdx_mig_free(mig);
+	to_kvm_tdx(kvm)->mig = NULL;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live migration of TDs: which vCPU a command means, and the state of a vCPU
+ * that lives in KVM and not in the TDX module, so that no bundle carries it.
+ */
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "posted_intr.h"
+#include "tdx_mig.h"
+
+static_assert(sizeof(struct kvm_tdx_mig_vcpu_state) == 256);
+static_assert(sizeof_field(struct kvm_tdx_mig_vcpu_state, pir) ==
+	      sizeof_field(struct pi_desc, pir));
+
+/* VMX exit reasons have 16 bits. */
+#define TDX_MIG_MAX_EXIT_REASON		U16_MAX
+
+/* The vCPU that a state command names, or the next one. */
+struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+
+	lockdep_assert_held_write(&mig->session_sem);
+
+	if (cmd->has_vcpu_id)
+		return kvm_get_vcpu_by_id(kvm, cmd->vcpu_id);
+
+	return kvm_get_vcpu(kvm, mig->next_vcpu);
+}
+
+static int tdx_mig_check_vcpu_state(const struct kvm_tdx_mig_vcpu_state *state)
+{
+	if (state->version != KVM_TDX_MIG_VCPU_STATE_VERSION ||
+	    state->size != sizeof(*state) || state->reserved0)
+		return -EINVAL;
+
+	return 0;
+}
+
+static int tdx_mig_get_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
+{
+	struct vcpu_tdx *tdx = to_tdx(vcpu);
+	const struct tdx_module_args *args = &tdx->vp_enter_args;
+	struct kvm_tdx_mig_vcpu_state state;
+	int r;
+
+	if (copy_from_user(&state, argp, offsetof(typeof(state), rcx)))
+		return -EFAULT;
+
+	r = tdx_mig_check_vcpu_state(&state);
+	if (r)
+		return r;
+
+	if (tdx->state != VCPU_TD_STATE_INITIALIZED)
+		return -EINVAL;
+
+	/* The result of the last exit is not known before it is completed. */
+	if (vcpu->arch.complete_userspace_io)
+		return -EBUSY;
+
+	state = (struct kvm_tdx_mig_vcpu_state) {
+		.version = KVM_TDX_MIG_VCPU_STATE_VERSION,
+		.size = sizeof(state),
+		.exit_reason = tdx->vt.exit_reason.basic,
+		.rdx = args->rdx,
+		.r8 = args->r8,
+		.r9 = args->r9,
+		.r10 = args->r10,
+		.r11 = args->r11,
+		.r12 = args->r12,
+		.r13 = args->r13,
+		.r14 = args->r14,
+		.r15 = args->r15,
+		.rbx = args->rbx,
+		.rdi = args->rdi,
+		.rsi = args->rsi,
+	};
+	memcpy(state.pir, tdx->vt.pi_desc.pir, sizeof(state.pir));
+
+	return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
+}
+
+static int tdx_mig_set_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
+{
+	struct vcpu_tdx *tdx = to_tdx(vcpu);
+	struct pi_desc *pi_desc = &tdx->vt.pi_desc;
+	struct kvm_tdx_mig_vcpu_state state;
+	unsigned int vector;
+	int r;
+
+	if (copy_from_user(&state, argp, sizeof(state)))
+		return -EFAULT;
+
+	r = tdx_mig_check_vcpu_state(&state);
+	if (r)
+		return r;
+
+	if (state.exit_reason > TDX_MIG_MAX_EXIT_REASON ||
+	    memchr_inv(state.reserved, 0, sizeof(state.reserved)))
+		return -EINVAL;
+
+	/* The import ends with vcpu->mutex held. */
+	if (to_kvm_tdx(vcpu->kvm)->state != TD_STATE_IMPORT ||
+	    tdx->state != VCPU_TD_STATE_INITIALIZED)
+		return -EBUSY;
+
+	tdx->vt.exit_reason.full = state.exit_reason;
+	tdx->vp_enter_args = (struct tdx_module_args) {
+		.rdx = state.rdx,
+		.r8 = state.r8,
+		.r9 = state.r9,
+		.r10 = state.r10,
+		.r11 = state.r11,
+		.r12 = state.r12,
+		.r13 = state.r13,
+		.r14 = state.r14,
+		.r15 = state.r15,
+		.rbx = state.rbx,
+		.rdi = state.rdi,
+		.rsi = state.rsi,
+	};
+
+	for (vector = 0; vector < sizeof(state.pir) * BITS_PER_BYTE; vector++) {
+		if (test_bit(vector, (unsigned long *)state.pir))
+			pi_test_and_set_pir(vector, pi_desc);
+	}
+	if (memchr_inv(state.pir, 0, sizeof(state.pir)))
+		pi_set_on(pi_desc);
+
+	return 0;
+}
+
+bool tdx_mig_is_vcpu_cmd(u32 id)
+{
+	return enable_tdx_mig &&
+	       (id == KVM_TDX_MIG_GET_VCPU_STATE || id == KVM_TDX_MIG_SET_VCPU_STATE);
+}
+
+int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *cmd)
+{
+	void __user *argp = u64_to_user_ptr(cmd->data);
+
+	lockdep_assert_held(&vcpu->mutex);
+
+	if (cmd->flags)
+		return -EINVAL;
+
+	if (cmd->id == KVM_TDX_MIG_GET_VCPU_STATE)
+		return tdx_mig_get_vcpu_state(vcpu, argp);
+
+	return tdx_mig_set_vcpu_state(vcpu, argp);
+}
