@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Live migration of TDs in KVM selftests: streams, bundles, and a migration
+ * from one VM to another of the same process.
+ *
+ * A bundle is kept in memory as it would go over the wire, so that a test can
+ * deliver it late, twice, changed or to several destinations.
+ */
+#ifndef SELFTEST_KVM_TDX_MIG_UTIL_H
+#define SELFTEST_KVM_TDX_MIG_UTIL_H
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_util.h"
+
+#define TD_MIG_MAX_STREAMS	4
+#define TD_MIG_MAX_VCPUS	2
+#define TD_MIG_MAX_BUNDLES	64
+#define TD_MIG_MAX_SLOTS	16
+#define TD_MIG_MAC_SIZE		16
+
+/* Completion status of the TDX module, in hw_error; the low half is detail. */
+#define TDX_FATAL			BIT_ULL(61)
+#define TDX_OP_STATE_INCORRECT		0xC000060800000000ULL
+#define TDX_INVALID_MBMD		0xC0000E0000000000ULL
+#define TDX_INCORRECT_MBMD_MAC		0xC0000E0100000000ULL
+#define TDX_NUM_MIGS_HIGHER_THAN_CREATED	0xC0000E0B00000000ULL
+#define TDX_INVALID_PAGE_MAC		0xC0000E0F00000000ULL
+#define TDX_SOME_VCPUS_NOT_MIGRATED	0xC0000E1200000000ULL
+#define TDX_MIGRATION_DECRYPTION_KEY_NOT_SET	0xC0000E0800000000ULL
+
+#define TD_MIG_NR_MSRS			3
+/* The key that all sessions use unless a test takes another one. */
+#define TD_MIG_KEY			0x5a
+
+struct td_mig_stream {
+	int fd;
+	u32 index;
+	u32 buf_list_pages;
+	u32 max_migs;
+	void *map;
+	struct tdx_mig_mbmd *mbmd;
+	u64 *gpa_list;
+	u8 *mac_list;
+	u8 *buf;
+};
+
+struct td_mig_bundle {
+	/* The command that imports it, and the number of its stream. */
+	u32 import_cmd;
+	u32 stream;
+	/* State pages, or entries of the GPA list. */
+	u32 nr;
+	struct tdx_mig_mbmd mbmd;
+	u64 *gpa_list;
+	u8 *mac_list;
+	u8 *pages;
+};
+
+/* What the VMM moves by itself. */
+struct td_mig_vcpu_state {
+	struct kvm_tdx_mig_vcpu_state tdx;
+	struct kvm_mp_state mp_state;
+	u64 msrs[TD_MIG_NR_MSRS];
+};
+
+/* Destination of a migration: has the slots, and shared memory, of the source. */
+struct td_mig_dest {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpus[TD_MIG_MAX_VCPUS];
+	struct td_mig_stream streams[TD_MIG_MAX_STREAMS];
+	int nr_streams;
+	int gmem_fds[TD_MIG_MAX_SLOTS];
+	int nr_gmem_fds;
+};
+
+struct td_mig {
+	struct kvm_vm *src;
+	struct kvm_vcpu *src_vcpus[TD_MIG_MAX_VCPUS];
+	int nr_vcpus;
+	struct td_mig_stream streams[TD_MIG_MAX_STREAMS];
+	int nr_streams;
+	/* Entries of a GPA list, as many as it can have unless the test says so. */
+	u32 nr_entries;
+
+	/* In the order of their export. */
+	struct td_mig_bundle bundles[TD_MIG_MAX_BUNDLES];
+	int nr_bundles;
+	struct td_mig_vcpu_state vcpu_state[TD_MIG_MAX_VCPUS];
+};
+
+bool kvm_has_tdx_mig(void);
+
+/*
+ * Commands of a stream.  Return -1 with errno on failure; @hw_error is set in
+ * both cases and may be NULL.
+ */
+int __td_mig_cmd(struct td_mig_stream *s, u32 id, u32 flags, u64 data, u64 *hw_error);
+/* The same for the commands that take or return a number in a u64. */
+int __td_mig_cmd_nr(struct td_mig_stream *s, u32 id, u64 *nr, u64 *hw_error);
+void td_mig_cmd(struct td_mig_stream *s, u32 id);
+
+/* Create stream @index of @vm without attributes, with attributes and mapped. */
+void td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index);
+int __td_mig_stream_set_attr(struct td_mig_stream *s, u32 version, u32 buf_list_pages);
+void td_mig_stream_open(struct td_mig_stream *s, struct kvm_vm *vm, u32 index,
+			u32 buf_list_pages);
+void td_mig_stream_close(struct td_mig_stream *s);
+
+/* The next bundle of @s, by kind; the caller frees it.  hw_error may be NULL. */
+int __td_mig_export_state(struct td_mig_stream *s, u32 export_cmd,
+			  struct td_mig_bundle *b, u64 *hw_error);
+int __td_mig_export_mem(struct td_mig_stream *s, const u64 *gpa_list, u32 nr,
+			struct td_mig_bundle *b, u64 *hw_error);
+int __td_mig_export_track(struct td_mig_stream *s, bool start_token,
+			  struct td_mig_bundle *b, u64 *hw_error);
+/* @streams are those of the destination. */
+int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
+		    u64 *hw_error);
+void td_mig_bundle_free(struct td_mig_bundle *b);
+
+/*
+ * Give all TDs that are in no session a key that is made of the byte @key, in
+ * place of the service TDs that do so on a real machine.
+ */
+void td_mig_install_key(u8 key);
+
+/* Open the source's streams and install its key; no session yet. */
+void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
+		 int nr_vcpus, int nr_streams);
+/* The steps of the source, each collecting its bundles in @m. */
+void td_mig_export_immutable(struct td_mig *m);
+void td_mig_export_pause(struct td_mig *m);
+void td_mig_export_all_mem(struct td_mig *m);
+void td_mig_export_td_and_vcpus(struct td_mig *m);
+void td_mig_export_start_token(struct td_mig *m);
+/* All of them. */
+void td_mig_export(struct td_mig *m);
+/* Close the streams; the VM stays. */
+void td_mig_free(struct td_mig *m);
+/*
+ * Destroy the source TD, while its shared memory stays for the destination as
+ * long as the process lives.
+ */
+void td_mig_destroy_src(struct td_mig *m);
+
+/* A destination that has its key and waits for the immutable bundle. */
+void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m);
+/*
+ * Import the bundles @first to @last of @m, and load the vCPUs before the start
+ * token, which is the last one.
+ */
+void td_mig_import(struct td_mig_dest *d, struct td_mig *m, int first, int last);
+void td_mig_load_vcpus(struct td_mig_dest *d, struct td_mig *m);
+void td_mig_import_end(struct td_mig_dest *d);
+void td_mig_dest_free(struct td_mig_dest *d);
+
+void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);
+void td_mig_vcpu_load(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);
+
+/* Index in @m of the first bundle that @import_cmd imports. */
+int td_mig_find_bundle(struct td_mig *m, u32 import_cmd);
+
+/* From a running source, with all vCPUs stopped, to a running destination. */
+void td_mig_migrate(struct td_mig *m, struct td_mig_dest *d);
+
+#endif /* SELFTEST_KVM_TDX_MIG_UTIL_H */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Frame of the TDX tests: every TD_TEST() is a process and a line of TAP of its
+ * own, with a time limit for machines that emulate everything.
+ */
+#ifndef SELFTEST_KVM_TDX_TEST_H
+#define SELFTEST_KVM_TDX_TEST_H
+
+#include "kvm_test_harness.h"
+#include "kvm_util.h"
+#include "tdx_util.h"
+
+#define TD_TEST_TIMEOUT		180
+
+FIXTURE(td) {
+	int unused;
+};
+
+FIXTURE_SETUP(td)
+{
+}
+
+FIXTURE_TEARDOWN(td)
+{
+}
+
+#define TD_TEST(name) TEST_F_TIMEOUT(td, name, TD_TEST_TIMEOUT)
+
+/* The call has to fail with this errno. */
+#define TD_EXPECT_ERRNO(_errno, _call)						\
+do {										\
+	const int __expected = (_errno);					\
+	int __ret = (_call);							\
+										\
+	TEST_ASSERT(__ret == -1 && errno == __expected,				\
+		    "%s returned %d, errno %d (%s), expected %s",		\
+		    #_call, __ret, errno, strerror(errno), #_errno);		\
+} while (0)
+
+#endif /* SELFTEST_KVM_TDX_TEST_H */

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Live migration of TDs in KVM selftests: streams, bundles, and a migration
+ * from one VM to another of the same process.
+ */
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+
+bool kvm_has_tdx_mig(void)
+{
+	struct kvm_vm *vm;
+	bool ret;
+
+	if (!kvm_has_tdx())
+		return false;
+
+	vm = td_create_barebones();
+	ret = !__kvm_test_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM);
+	kvm_vm_free(vm);
+	return ret;
+}
+
+/* ------------------------------------------------------------------ streams */
+
+int __td_mig_cmd(struct td_mig_stream *s, u32 id, u32 flags, u64 data, u64 *hw_error)
+{
+	return __td_ioctl(s->fd, id, flags, data, hw_error);
+}
+
+int __td_mig_cmd_nr(struct td_mig_stream *s, u32 id, u64 *nr, u64 *hw_error)
+{
+	int ret;
+
+	/* What a signal interrupted is resumed by the same command. */
+	do {
+		ret = __td_mig_cmd(s, id, 0, (u64)nr, hw_error);
+	} while (ret && (errno == EINTR || errno == EAGAIN));
+
+	return ret;
+}
+
+void td_mig_cmd(struct td_mig_stream *s, u32 id)
+{
+	u64 hw_error;
+	int ret = __td_mig_cmd_nr(s, id, NULL, &hw_error);
+
+	TEST_ASSERT(!ret, "Migration command %u failed, errno %d (%s), hw_error 0x%lx",
+		    id, errno, strerror(errno), hw_error);
+}
+
+void td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index)
+{
+	*s = (struct td_mig_stream) {
+		.fd = kvm_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM),
+		.index = index,
+	};
+}
+
+int __td_mig_stream_set_attr(struct td_mig_stream *s, u32 version, u32 buf_list_pages)
+{
+	struct kvm_dev_tdx_mig_attr attr = {
+		.version = version,
+		.buf_list_pages = buf_list_pages,
+	};
+
+	return __kvm_device_attr_set(s->fd, KVM_DEV_TDX_MIG_ATTR, sizeof(attr), &attr);
+}
+
+static size_t td_mig_map_size(struct td_mig_stream *s)
+{
+	return (TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET + s->buf_list_pages) * PAGE_SIZE;
+}
+
+void td_mig_stream_open(struct td_mig_stream *s, struct kvm_vm *vm, u32 index,
+			u32 buf_list_pages)
+{
+	struct kvm_dev_tdx_mig_attr attr = { .version = KVM_DEV_TDX_MIG_ATTR_VERSION };
+	int ret;
+
+	td_mig_stream_create(s, vm, index);
+	ret = __td_mig_stream_set_attr(s, KVM_DEV_TDX_MIG_ATTR_VERSION, buf_list_pages);
+	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_SET_DEVICE_ATTR, ret));
+
+	kvm_device_attr_get(s->fd, KVM_DEV_TDX_MIG_ATTR, sizeof(attr), &attr);
+	TEST_ASSERT(attr.buf_list_pages >= buf_list_pages &&
+		    attr.buf_list_pages <= TDX_MIG_BUF_LIST_PAGES_MAX,
+		    "%u buffer pages asked for, got %u", buf_list_pages, attr.buf_list_pages);
+	s->buf_list_pages = attr.buf_list_pages;
+	s->max_migs = attr.max_migs;
+
+	s->map = kvm_mmap(td_mig_map_size(s), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd);
+	s->mbmd = s->map + TDX_MIG_STREAM_MBMD_MAP_OFFSET * PAGE_SIZE;
+	s->gpa_list = s->map + TDX_MIG_STREAM_GPA_LIST_MAP_OFFSET * PAGE_SIZE;
+	s->mac_list = s->map + TDX_MIG_STREAM_MAC_LIST_MAP_OFFSET * PAGE_SIZE;
+	s->buf = s->map + TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET * PAGE_SIZE;
+}
+
+void td_mig_stream_close(struct td_mig_stream *s)
+{
+	if (s->map)
+		kvm_munmap(s->map, td_mig_map_size(s));
+	s->map = NULL;
+	kvm_free_fd(s->fd);
+}
+
+/* ------------------------------------------------------------------ bundles */
+
+static void *td_mig_memdup(const void *src, size_t size)
+{
+	void *dst = malloc(size);
+
+	TEST_ASSERT(dst, "Insufficient Memory");
+	return memcpy(dst, src, size);
+}
+
+static void td_mig_bundle_init(struct td_mig_bundle *b, struct td_mig_stream *s,
+			       u32 import_cmd, u32 nr)
+{
+	*b = (struct td_mig_bundle) {
+		.import_cmd = import_cmd,
+		.stream = s->index,
+		.nr = nr,
+		.mbmd = *s->mbmd,
+	};
+	if (nr)
+		b->pages = td_mig_memdup(s->buf, nr * PAGE_SIZE);
+}
+
+int __td_mig_export_state(struct td_mig_stream *s, u32 export_cmd,
+			  struct td_mig_bundle *b, u64 *hw_error)
+{
+	u64 nr = 0;
+	int ret = __td_mig_cmd_nr(s, export_cmd, &nr, hw_error);
+
+	if (ret)
+		return ret;
+
+	TEST_ASSERT(nr && nr <= s->buf_list_pages, "%lu state pages exported", nr);
+	switch (export_cmd) {
+	case KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE:
+		td_mig_bundle_init(b, s, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE, nr);
+		break;
+	case KVM_TDX_MIG_EXPORT_STATE_TD:
+		td_mig_bundle_init(b, s, KVM_TDX_MIG_IMPORT_STATE_TD, nr);
+		break;
+	case KVM_TDX_MIG_EXPORT_STATE_VP:
+		td_mig_bundle_init(b, s, KVM_TDX_MIG_IMPORT_STATE_VP, nr);
+		break;
+	default:
+		TEST_FAIL("Not a command that exports state: %u", export_cmd);
+	}
+	return 0;
+}
+
+int __td_mig_export_mem(struct td_mig_stream *s, const u64 *gpa_list, u32 nr,
+			struct td_mig_bundle *b, u64 *hw_error)
+{
+	u64 nr_entries = nr;
+	int ret;
+
+	memcpy(s->gpa_list, gpa_list, nr * sizeof(*gpa_list));
+	ret = __td_mig_cmd_nr(s, KVM_TDX_MIG_EXPORT_MEM, &nr_entries, hw_error);
+	if (ret)
+		return ret;
+
+	td_mig_bundle_init(b, s, KVM_TDX_MIG_IMPORT_MEM, nr);
+	b->gpa_list = td_mig_memdup(s->gpa_list, nr * sizeof(*gpa_list));
+	b->mac_list = td_mig_memdup(s->mac_list, nr * TD_MIG_MAC_SIZE);
+	return 0;
+}
+
+int __td_mig_export_track(struct td_mig_stream *s, bool start_token,
+			  struct td_mig_bundle *b, u64 *hw_error)
+{
+	u64 value = start_token ? TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE : 0;
+	int ret = __td_mig_cmd_nr(s, KVM_TDX_MIG_EXPORT_TRACK, &value, hw_error);
+
+	if (!ret)
+		td_mig_bundle_init(b, s, KVM_TDX_MIG_IMPORT_TRACK, 0);
+	return ret;
+}
+
+int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
+		    u64 *hw_error)
+{
+	struct td_mig_stream *s = &streams[b->stream];
+	u64 nr = b->nr;
+
+	TEST_ASSERT(b->nr <= s->buf_list_pages, "Bundle of %u pages does not fit", b->nr);
+
+	*s->mbmd = b->mbmd;
+	if (b->pages)
+		memcpy(s->buf, b->pages, b->nr * PAGE_SIZE);
+	if (b->gpa_list) {
+		memcpy(s->gpa_list, b->gpa_list, b->nr * sizeof(*b->gpa_list));
+		memcpy(s->mac_list, b->mac_list, b->nr * TD_MIG_MAC_SIZE);
+	}
+	return __td_mig_cmd_nr(s, b->import_cmd, &nr, hw_error);
+}
+
+void td_mig_bundle_free(struct td_mig_bundle *b)
+{
+	free(b->gpa_list);
+	free(b->mac_list);
+	free(b->pages);
+	*b = (struct td_mig_bundle) {};
+}
+
+/* ------------------------------------------------------------------- source */
+
+static struct td_mig_bundle *td_mig_next_bundle(struct td_mig *m)
+{
+	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
+	return &m->bundles[m->nr_bundles++];
+}
+
+static void td_mig_export_state(struct td_mig *m, u32 export_cmd)
+{
+	u64 hw_error;
+	int ret = __td_mig_export_state(&m->streams[0], export_cmd, td_mig_next_bundle(m),
+					&hw_error);
+
+	TEST_ASSERT(!ret, "Migration command %u failed, errno %d (%s), hw_error 0x%lx",
+		    export_cmd, errno, strerror(errno), hw_error);
+}
+
+void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
+		 int nr_vcpus, int nr_streams)
+{
+	int i;
+
+	TEST_ASSERT(nr_vcpus <= TD_MIG_MAX_VCPUS && nr_streams <= TD_MIG_MAX_STREAMS,
+		    "%d vCPUs, %d streams", nr_vcpus, nr_streams);
+
+	*m = (struct td_mig) {
+		.src = src,
+		.nr_vcpus = nr_vcpus,
+		.nr_streams = nr_streams,
+		.nr_entries = TDX_MIG_BUF_LIST_PAGES_MAX,
+	};
+	memcpy(m->src_vcpus, vcpus, nr_vcpus * sizeof(*vcpus));
+	for (i = 0; i < nr_streams; i++)
+		td_mig_stream_open(&m->streams[i], src, i, TDX_MIG_BUF_LIST_PAGES_MAX);
+	td_mig_install_key(TD_MIG_KEY);
+}
+
+void td_mig_export_immutable(struct td_mig *m)
+{
+	td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE);
+}
+
+void td_mig_export_pause(struct td_mig *m)
+{
+	td_mig_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_PAUSE);
+}
+
+/* Streams take turns, as far as the order of their bundles allows. */
+static void td_mig_export_mem(struct td_mig *m, const u64 *gpa_list, u32 nr)
+{
+	struct td_mig_stream *s = &m->streams[m->nr_bundles % m->nr_streams];
+	u64 hw_error;
+	int ret = __td_mig_export_mem(s, gpa_list, nr, td_mig_next_bundle(m), &hw_error);
+
+	TEST_ASSERT(!ret, "Export of memory failed, errno %d (%s), hw_error 0x%lx",
+		    errno, strerror(errno), hw_error);
+}
+
+struct td_mig_mem_batch {
+	struct td_mig *m;
+	u64 gpa_list[TDX_MIG_BUF_LIST_PAGES_MAX];
+	u32 nr;
+};
+
+static void td_mig_flush_batch(struct td_mig_mem_batch *batch)
+{
+	if (batch->nr)
+		td_mig_export_mem(batch->m, batch->gpa_list, batch->nr);
+	batch->nr = 0;
+}
+
+static void td_mig_add_to_batch(struct td_mig_mem_batch *batch, gpa_t gpa)
+{
+	batch->gpa_list[batch->nr++] =
+		gpa | (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+	if (batch->nr == batch->m->nr_entries)
+		td_mig_flush_batch(batch);
+}
+
+void td_mig_export_all_mem(struct td_mig *m)
+{
+	struct td_mig_mem_batch batch = { .m = m };
+	struct userspace_mem_region *region;
+	sparsebit_idx_t first, last, pfn;
+	int ctr;
+
+	/* Every private page, whether it is mapped or not. */
+	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
+		if (!sparsebit_any_set(region->protected_phy_pages))
+			continue;
+
+		sparsebit_for_each_set_range(region->protected_phy_pages, first, last) {
+			for (pfn = first; pfn <= last; pfn++)
+				td_mig_add_to_batch(&batch, pfn << m->src->page_shift);
+		}
+	}
+	td_mig_flush_batch(&batch);
+}
+
+void td_mig_export_td_and_vcpus(struct td_mig *m)
+{
+	int i;
+
+	td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_TD);
+	for (i = 0; i < m->nr_vcpus; i++)
+		td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_VP);
+
+	for (i = 0; i < m->nr_vcpus; i++)
+		td_mig_vcpu_save(m->src_vcpus[i], &m->vcpu_state[i]);
+}
+
+void td_mig_export_start_token(struct td_mig *m)
+{
+	u64 hw_error;
+	int ret = __td_mig_export_track(&m->streams[0], true, td_mig_next_bundle(m), &hw_error);
+
+	TEST_ASSERT(!ret, "Export of the start token failed, errno %d (%s), hw_error 0x%lx",
+		    errno, strerror(errno), hw_error);
+}
+
+void td_mig_export(struct td_mig *m)
+{
+	td_mig_export_immutable(m);
+	td_mig_export_pause(m);
+	td_mig_export_all_mem(m);
+	td_mig_export_td_and_vcpus(m);
+	td_mig_export_start_token(m);
+}
+
+void td_mig_destroy_src(struct td_mig *m)
+{
+	struct userspace_mem_region *region;
+	int i, ctr;
+
+	for (i = 0; i < m->nr_streams; i++)
+		td_mig_stream_close(&m->streams[i]);
+	m->nr_streams = 0;
+
+	/* Each of them keeps the VM alive. */
+	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
+		if ((int)region->region.guest_memfd >= 0)
+			kvm_free_fd(region->region.guest_memfd);
+	}
+	kvm_vm_release(m->src);
+}
+
+void td_mig_free(struct td_mig *m)
+{
+	int i;
+
+	for (i = 0; i < m->nr_streams; i++)
+		td_mig_stream_close(&m->streams[i]);
+	for (i = 0; i < m->nr_bundles; i++)
+		td_mig_bundle_free(&m->bundles[i]);
+	m->nr_streams = 0;
+	m->nr_bundles = 0;
+}
+
+int td_mig_find_bundle(struct td_mig *m, u32 import_cmd)
+{
+	int i;
+
+	for (i = 0; i < m->nr_bundles; i++) {
+		if (m->bundles[i].import_cmd == import_cmd)
+			return i;
+	}
+	TEST_FAIL("No bundle for command %u", import_cmd);
+	return -1;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Live migration of TDs in KVM selftests: the destination VM.
+ *
+ * It has the memory slots of the source.  Private memory is its own; shared
+ * memory is the source's, mapped at the same host address, so that ucalls work
+ * on after the migration.
+ */
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+
+static void td_mig_dest_add_slot(struct td_mig_dest *d, struct userspace_mem_region *region)
+{
+	struct kvm_userspace_memory_region2 *r = &region->region;
+	sparsebit_idx_t first, last;
+	int fd;
+
+	TEST_ASSERT(d->nr_gmem_fds < TD_MIG_MAX_SLOTS, "Too many slots");
+	fd = vm_create_guest_memfd(d->vm, r->memory_size, 0);
+	d->gmem_fds[d->nr_gmem_fds++] = fd;
+	vm_set_user_memory_region2(d->vm, r->slot, KVM_MEM_GUEST_MEMFD, r->guest_phys_addr,
+				   r->memory_size, region->host_mem, fd, 0);
+
+	if (!sparsebit_any_set(region->protected_phy_pages))
+		return;
+	sparsebit_for_each_set_range(region->protected_phy_pages, first, last)
+		vm_mem_set_private(d->vm, first << d->vm->page_shift,
+				   (last - first + 1) << d->vm->page_shift);
+}
+
+void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m)
+{
+	struct userspace_mem_region *region;
+	struct kvm_tdx_init_vm *init;
+	int i, ctr;
+
+	*d = (struct td_mig_dest) { .vm = td_create_barebones() };
+
+	vm_enable_cap(d->vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	init = td_alloc_init_vm(d->vm, TDX_TD_ATTR_MIGRATABLE);
+	td_vm_ioctl(d->vm, KVM_TDX_INIT_VM, KVM_TDX_INIT_VM_F_MIG_DEST, init);
+	free(init);
+
+	for (i = 0; i < m->nr_vcpus; i++) {
+		d->vcpus[i] = __vm_vcpu_add(d->vm, m->src_vcpus[i]->id);
+		vcpu_init_cpuid(d->vcpus[i], m->src_vcpus[i]->cpuid);
+	}
+
+	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node)
+		td_mig_dest_add_slot(d, region);
+
+	for (i = 0; i < m->nr_streams; i++)
+		td_mig_stream_open(&d->streams[i], d->vm, i, TDX_MIG_BUF_LIST_PAGES_MAX);
+	d->nr_streams = m->nr_streams;
+	td_mig_install_key(TD_MIG_KEY);
+}
+
+void td_mig_import(struct td_mig_dest *d, struct td_mig *m, int first, int last)
+{
+	u64 hw_error;
+	int i, ret;
+
+	for (i = first; i <= last; i++) {
+		const struct td_mig_bundle *b = &m->bundles[i];
+
+		/* The last moment to do so, and the first one is not far. */
+		if (b->import_cmd == KVM_TDX_MIG_IMPORT_TRACK && i == m->nr_bundles - 1)
+			td_mig_load_vcpus(d, m);
+
+		ret = __td_mig_import(d->streams, b, &hw_error);
+		TEST_ASSERT(!ret, "Import of bundle %d, command %u: errno %d (%s), hw_error 0x%lx",
+			    i, b->import_cmd, errno, strerror(errno), hw_error);
+	}
+}
+
+void td_mig_load_vcpus(struct td_mig_dest *d, struct td_mig *m)
+{
+	int i;
+
+	for (i = 0; i < m->nr_vcpus; i++)
+		td_mig_vcpu_load(d->vcpus[i], &m->vcpu_state[i]);
+}
+
+void td_mig_import_end(struct td_mig_dest *d)
+{
+	td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
+	td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_END);
+}
+
+void td_mig_dest_free(struct td_mig_dest *d)
+{
+	int i;
+
+	for (i = 0; i < d->nr_streams; i++)
+		td_mig_stream_close(&d->streams[i]);
+	for (i = 0; i < d->nr_gmem_fds; i++)
+		close(d->gmem_fds[i]);
+	kvm_vm_free(d->vm);
+	*d = (struct td_mig_dest) {};
+}
+
+void td_mig_migrate(struct td_mig *m, struct td_mig_dest *d)
+{
+	td_mig_dest_create(d, m);
+	td_mig_export(m);
+	td_mig_import(d, m, 0, m->nr_bundles - 1);
+	td_mig_import_end(d);
+}

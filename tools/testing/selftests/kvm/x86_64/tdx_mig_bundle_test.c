@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bundles that are changed, cut, repeated or out of order are refused, and a TD
+ * never runs at the destination unless all of it arrived as it was sent.
+ *
+ * One source exports once.  Each attempt takes a destination of its own, up to
+ * the bundle in question, unless the refusal left the session intact.
+ */
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+#include "tdx_test.h"
+
+#define NR_DATA_PAGES		16
+#define NR_DATA_WORDS		(NR_DATA_PAGES * PAGE_SIZE / sizeof(u64))
+
+/* So that the small TD of this test takes several memory bundles. */
+#define NR_ENTRIES		64
+
+/* Bytes of lists and pages that are changed, one after another. */
+#define NR_SAMPLES		12
+
+static u64 data[NR_DATA_WORDS] __aligned(PAGE_SIZE);
+
+static void guest_keep_data(void)
+{
+	u64 i;
+
+	for (i = 0; i < NR_DATA_WORDS; i++)
+		data[i] = i * i + 1;
+	GUEST_SYNC(1);
+	for (i = 0; i < NR_DATA_WORDS; i++)
+		GUEST_ASSERT_EQ(data[i], i * i + 1);
+	GUEST_DONE();
+}
+
+struct attempt {
+	struct td_mig m;
+	struct td_mig_dest d;
+	bool has_dest;
+	/* The bundle that is changed. */
+	int at;
+};
+
+static void attempt_init_streams(struct attempt *a, u32 import_cmd, int nr_streams)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_keep_data, &vcpu);
+
+	a->has_dest = false;
+	td_launch(vm);
+	td_vcpu_run_to_sync(vcpu, 1);
+	td_mig_init(&a->m, vm, &vcpu, 1, nr_streams);
+	a->m.nr_entries = NR_ENTRIES;
+	td_mig_export(&a->m);
+	a->at = td_mig_find_bundle(&a->m, import_cmd);
+}
+
+static void attempt_init(struct attempt *a, u32 import_cmd)
+{
+	attempt_init_streams(a, import_cmd, 1);
+}
+
+/* A destination that has all bundles before the one in question. */
+static void attempt_begin(struct attempt *a)
+{
+	if (a->has_dest)
+		return;
+
+	td_mig_dest_create(&a->d, &a->m);
+	td_mig_import(&a->d, &a->m, 0, a->at - 1);
+	a->has_dest = true;
+}
+
+static void attempt_drop_dest(struct attempt *a)
+{
+	if (a->has_dest)
+		td_mig_dest_free(&a->d);
+	a->has_dest = false;
+}
+
+static void attempt_free(struct attempt *a)
+{
+	attempt_drop_dest(a);
+	td_mig_free(&a->m);
+	kvm_vm_free(a->m.src);
+}
+
+/* The session is intact: the rest arrives and the TD runs. */
+static void attempt_finish(struct attempt *a)
+{
+	attempt_begin(a);
+	td_mig_import(&a->d, &a->m, a->at, a->m.nr_bundles - 1);
+	td_mig_import_end(&a->d);
+	td_vcpu_run_to_done(a->d.vcpus[0]);
+	attempt_drop_dest(a);
+}
+
+/* The session is lost: nothing brings the TD to run. */
+static void check_session_is_lost(struct attempt *a)
+{
+	struct td_mig_stream *s = &a->d.streams[0];
+	int i;
+
+	for (i = a->at; i < a->m.nr_bundles; i++)
+		TEST_ASSERT(__td_mig_import(a->d.streams, &a->m.bundles[i], NULL),
+			    "Bundle %d was taken after the session was lost", i);
+	TEST_ASSERT(__td_mig_cmd_nr(s, KVM_TDX_MIG_IMPORT_COMMIT, NULL, NULL),
+		    "A lost session was committed");
+	TEST_ASSERT(__td_mig_cmd_nr(s, KVM_TDX_MIG_IMPORT_END, NULL, NULL),
+		    "A lost session was ended");
+	TEST_ASSERT(__vcpu_run(a->d.vcpus[0]), "A TD runs that did not fully arrive");
+}
+
+/*
+ * The bundle is refused: by KVM with EINVAL, ENOENT or EEXIST, without a
+ * SEAMCALL and with the session intact, or by the TDX module with EIO and one
+ * of @statuses, which end with 0.
+ */
+static void expect_refused(struct attempt *a, const struct td_mig_bundle *b, const char *what,
+			   size_t pos, const u64 *statuses)
+{
+	u64 hw_error, status;
+	int ret, err;
+
+	attempt_begin(a);
+	ret = __td_mig_import(a->d.streams, b, &hw_error);
+	err = errno;
+	TEST_ASSERT(ret, "%s %lu: a changed bundle was taken", what, pos);
+
+	if (err == EINVAL || err == ENOENT || err == EEXIST) {
+		TEST_ASSERT(!hw_error, "%s %lu: errno %d with hw_error 0x%lx", what, pos, err,
+			    hw_error);
+		return;
+	}
+
+	status = hw_error & TDX_STATUS_MASK & ~TDX_FATAL;
+	while (*statuses && *statuses != status)
+		statuses++;
+	TEST_ASSERT(err == EIO && *statuses,
+		    "%s %lu: errno %d (%s), hw_error 0x%lx", what, pos, err, strerror(err),
+		    hw_error);
+
+	/* A header that is refused leaves a memory import as it was. */
+	if (b->import_cmd == KVM_TDX_MIG_IMPORT_MEM && !(hw_error & TDX_FATAL))
+		return;
+
+	check_session_is_lost(a);
+	attempt_drop_dest(a);
+}
+
+static void flip_mbmd(struct attempt *a)
+{
+	struct td_mig_bundle b = a->m.bundles[a->at];
+	static const u64 header[] = { TDX_INVALID_MBMD, TDX_INCORRECT_MBMD_MAC, 0 };
+	/* Of the immutable state: numbers of streams and of pages. */
+	static const u64 numbers[] = {
+		TDX_INVALID_MBMD, TDX_INCORRECT_MBMD_MAC, TDX_NUM_MIGS_HIGHER_THAN_CREATED,
+		TDX_OPERAND_INVALID, 0
+	};
+	static const u64 mac[] = { TDX_INCORRECT_MBMD_MAC, 0 };
+	u8 *mbmd = (u8 *)&b.mbmd;
+	const u64 *statuses;
+	size_t pos;
+
+	for (pos = 0; pos < sizeof(b.mbmd); pos++) {
+		if (pos >= offsetof(struct tdx_mig_mbmd, mac))
+			statuses = mac;
+		else if (pos >= offsetof(struct tdx_mig_mbmd, type_info) &&
+			 b.import_cmd == KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE)
+			statuses = numbers;
+		else
+			statuses = header;
+
+		mbmd[pos] ^= BIT(pos % 8);
+		expect_refused(a, &b, "MBMD byte", pos, statuses);
+		mbmd[pos] ^= BIT(pos % 8);
+	}
+}
+
+/* Change bytes of @buf, which is part of @b, spread over its whole length. */
+static void flip_bytes(struct attempt *a, const struct td_mig_bundle *b, u8 *buf, size_t len,
+		       const char *what, u64 status)
+{
+	const u64 statuses[] = { status, 0 };
+	size_t i, pos;
+
+	for (i = 0; i < NR_SAMPLES; i++) {
+		pos = i * (len - 1) / (NR_SAMPLES - 1);
+		buf[pos] ^= BIT(i % 8);
+		expect_refused(a, b, what, pos, statuses);
+		buf[pos] ^= BIT(i % 8);
+	}
+}
+
+static void change_state_bundle(u32 import_cmd)
+{
+	static const u64 cut[] = { TDX_INCORRECT_MBMD_MAC, TDX_OPERAND_INVALID, 0 };
+	struct td_mig_bundle b;
+	struct attempt a;
+
+	attempt_init(&a, import_cmd);
+	flip_mbmd(&a);
+
+	b = a.m.bundles[a.at];
+	flip_bytes(&a, &b, b.pages, b.nr * PAGE_SIZE, "State byte", TDX_INCORRECT_MBMD_MAC);
+	if (b.nr > 1) {
+		b.nr--;
+		expect_refused(&a, &b, "State pages", b.nr, cut);
+	}
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(changed_immutable_state_is_refused)
+{
+	change_state_bundle(KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+}
+
+TD_TEST(changed_td_state_is_refused)
+{
+	change_state_bundle(KVM_TDX_MIG_IMPORT_STATE_TD);
+}
+
+TD_TEST(changed_vcpu_state_is_refused)
+{
+	change_state_bundle(KVM_TDX_MIG_IMPORT_STATE_VP);
+}
+
+TD_TEST(changed_start_token_is_refused)
+{
+	struct attempt a;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_TRACK);
+	flip_mbmd(&a);
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(changed_header_of_a_memory_bundle_is_refused)
+{
+	struct attempt a;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
+	flip_mbmd(&a);
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(changed_page_of_a_memory_bundle_is_refused)
+{
+	struct td_mig_bundle b;
+	struct attempt a;
+	u32 i;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
+	b = a.m.bundles[a.at];
+	for (i = 0; i < b.nr; i++) {
+		u64 op = (b.gpa_list[i] & TDX_MIG_GPA_ENTRY_OP_MASK) >>
+			 TDX_MIG_GPA_ENTRY_OP_SHIFT;
+
+		TEST_ASSERT(op == TDX_MIG_GPA_OP_MIGRATE &&
+			    !(b.gpa_list[i] & TDX_MIG_GPA_ENTRY_PENDING),
+			    "Entry %u has no content: 0x%lx", i, b.gpa_list[i]);
+	}
+
+	flip_bytes(&a, &b, b.pages, b.nr * PAGE_SIZE, "Page byte", TDX_INVALID_PAGE_MAC);
+	flip_bytes(&a, &b, b.mac_list, b.nr * TD_MIG_MAC_SIZE, "Page MAC byte",
+		   TDX_INVALID_PAGE_MAC);
+	flip_bytes(&a, &b, (u8 *)b.gpa_list, b.nr * sizeof(*b.gpa_list), "GPA list byte",
+		   TDX_INVALID_PAGE_MAC);
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(memory_bundle_with_another_number_of_pages_is_refused)
+{
+	struct td_mig_bundle b;
+	struct attempt a;
+	u32 nr;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
+	b = a.m.bundles[a.at];
+	nr = b.nr;
+	attempt_begin(&a);
+	for (b.nr = 1; b.nr < nr; b.nr *= 2)
+		TD_EXPECT_ERRNO(EINVAL, __td_mig_import(a.d.streams, &b, NULL));
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(bundle_of_a_session_with_another_key_is_refused)
+{
+	struct attempt a;
+	u64 hw_error;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+	attempt_begin(&a);
+	td_mig_install_key((u8)~TD_MIG_KEY);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &a.m.bundles[0], &hw_error));
+	TEST_ASSERT_EQ(hw_error, TDX_INCORRECT_MBMD_MAC | TDX_FATAL);
+	check_session_is_lost(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(repeated_bundle_is_refused)
+{
+	const u32 cmds[] = {
+		KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE,
+		KVM_TDX_MIG_IMPORT_MEM,
+		KVM_TDX_MIG_IMPORT_STATE_TD,
+		KVM_TDX_MIG_IMPORT_STATE_VP,
+		KVM_TDX_MIG_IMPORT_TRACK,
+	};
+	struct attempt a;
+	u64 hw_error;
+	int i, at;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		attempt_begin(&a);
+		at = td_mig_find_bundle(&a.m, cmds[i]);
+		td_mig_import(&a.d, &a.m, 0, at);
+		TEST_ASSERT(__td_mig_import(a.d.streams, &a.m.bundles[at], &hw_error),
+			    "Command %u took a bundle twice", cmds[i]);
+		attempt_drop_dest(&a);
+	}
+	attempt_free(&a);
+}
+
+TD_TEST(bundle_after_a_missing_one_of_its_stream_is_refused)
+{
+	struct attempt a;
+	u64 hw_error;
+
+	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
+	attempt_begin(&a);
+	TEST_ASSERT_EQ(a.m.bundles[a.at + 1].import_cmd, KVM_TDX_MIG_IMPORT_MEM);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &a.m.bundles[a.at + 1], &hw_error));
+	TEST_ASSERT_EQ(hw_error, TDX_INVALID_MBMD);
+	/* The right one is still welcome. */
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(start_token_is_refused_while_a_bundle_of_any_stream_is_missing)
+{
+	struct attempt a;
+	int i, last, missing = -1;
+	u64 hw_error;
+
+	attempt_init_streams(&a, KVM_TDX_MIG_IMPORT_MEM, 2);
+	last = a.m.nr_bundles - 1;
+	for (i = 0; i <= last; i++) {
+		if (a.m.bundles[i].stream == 1)
+			missing = i;
+	}
+	TEST_ASSERT(missing >= a.at, "Stream 1 was not used");
+
+	attempt_begin(&a);
+	td_mig_import(&a.d, &a.m, a.at, missing - 1);
+	td_mig_import(&a.d, &a.m, missing + 1, last - 1);
+	td_mig_load_vcpus(&a.d, &a.m);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &a.m.bundles[last], &hw_error));
+	TEST_ASSERT_EQ(hw_error, TDX_INVALID_MBMD | TDX_FATAL);
+	a.at = last;
+	check_session_is_lost(&a);
+	attempt_free(&a);
+}
+
+TD_TEST(bundle_for_another_stream_is_refused)
+{
+	struct td_mig_bundle b;
+	struct attempt a;
+	u64 hw_error;
+	int i;
+
+	attempt_init_streams(&a, KVM_TDX_MIG_IMPORT_MEM, 2);
+	attempt_begin(&a);
+	b = a.m.bundles[a.at];
+	b.stream ^= 1;
+	TD_EXPECT_ERRNO(EINVAL, __td_mig_import(a.d.streams, &b, NULL));
+
+	/* Even if it says so itself. */
+	b.mbmd.migs_index = b.stream;
+	for (i = 0; i < 2; i++) {
+		TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &b, &hw_error));
+		TEST_ASSERT(hw_error == TDX_INVALID_MBMD || hw_error == TDX_INCORRECT_MBMD_MAC,
+			    "hw_error 0x%lx", hw_error);
+		b.mbmd.mb_counter = 0;
+	}
+	attempt_finish(&a);
+	attempt_free(&a);
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+
+	return test_harness_run(argc, argv);
+}
