@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Does the replay notice a wrong model?  Build ten copies of the model with one
+# line changed in each; the traces have to fail on every one of them.
+#	mutate.sh MODEL OUTPUT TRACES
+set -u
+
+model=$1
+out=$2
+traces=$3
+here=$(cd "$(dirname "$0")" && pwd)
+count=0
+bad=0
+
+# replay: build the copy as it is and print the totals.
+replay()
+{
+	if ! make -s -C "$here" SIM="$out/sim" O="$out/build" "$out/build/plain/tdx_replay" \
+			> "$out/make.log" 2>&1; then
+		tail -n 5 "$out/make.log" >&2
+		echo "build failed"
+		return
+	fi
+	"$out/build/plain/tdx_replay" "$traces" 2> /dev/null | tail -n 1
+}
+
+report()
+{
+	count=$((count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $count - $2"
+	else
+		echo "not ok $count - $2"
+		bad=$((bad + 1))
+	fi
+}
+
+# mutate NAME FILE SED: exactly one line of FILE changes.
+mutate()
+{
+	cp "$model/$2" "$out/sim/$2"
+	sed -i "$3" "$out/sim/$2"
+	lines=$(diff "$model/$2" "$out/sim/$2" | grep -c '^<')
+	if [ "$lines" != 1 ]; then
+		report 1 "$1: changes $lines lines of $2, not one"
+	else
+		totals=$(replay)
+		echo "$totals" | grep -q '^[0-9]* passed, [1-9][0-9]* failed$'
+		report $? "$1: $totals"
+	fi
+	cp "$model/$2" "$out/sim/$2"
+}
+
+rm -rf "$out/sim"
+mkdir -p "$out/sim" || exit 1
+cp "$model"/*.[ch] "$out/sim"
+
+totals=$(replay)
+echo "$totals" | grep -q '^[1-9][0-9]* passed, 0 failed$'
+report $? "the model as it is passes: $totals"
+
+mutate "a write-blocked page stays writable" sept.c \
+	'/^	case SEPT_EXPORTED_DIRTY_BLOCKEDW:$/{n;s/rights = SEPT_R | SEPT_X;/rights = SEPT_RWX;/}'
+mutate "a bundle is taken on any stream" mbmd.c \
+	's/mbmd->migs_index == index &&/mbmd->migs_index >= 0 \&\&/'
+mutate "an epoch token may repeat the epoch" token.c \
+	's/mbmd->mig_epoch > tdcs->mig_epoch/mbmd->mig_epoch >= tdcs->mig_epoch/'
+mutate "a page may return in the epoch of its removal" import_mem.c \
+	's/\(FIELD_GET(SEPT_REMOVED_EPOCH, w->entry)\) >= /\1 > /'
+mutate "live export does not wait for TLB tracking" export_mem.c \
+	's/if (!sim_tlb_tracked(tdcs, READ_ONCE(tdcs->bw_epoch)))/if (!tdcs)/'
+mutate "a page exported again stays counted as dirty" export_mem.c \
+	's/sim_atomic_dec64(&tdcs->dirty_count);/(void)0;/'
+mutate "a decryption key serves more than one session" mig.c \
+	's/tdcs->mig_dec_key_set = 0;/(void)0;/'
+mutate "a reader does not keep a writer out" lock.c \
+	's/if (old & (SIM_LOCK_EXCL | LOCK_READERS))/if (old \& SIM_LOCK_EXCL)/'
+mutate "a page with a wrong MAC is imported" import_mem.c \
+	's/if (!sim_gcm_verify(/if (m == NULL \&\& !sim_gcm_verify(/'
+mutate "an IV is used twice" mbmd.c \
+	's/s->ctx->iv_counter++;/s->ctx->iv_counter += !s->ctx->iv_counter;/'
+
+echo "1..$count"
+[ $bad -eq 0 ]

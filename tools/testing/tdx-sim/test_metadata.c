@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Metadata lists of state bundles: what is dumped can be loaded, and what a
+ * host may have changed is refused without harm.
+ */
+#include "fixture.h"
+#include "metadata.h"
+#include "tap.h"
+
+#define MAX_PAGES	8
+#define FLIPS		4096
+#define CODE_MASK	GENMASK_ULL(63, 32)
+
+static const char *const bundle_names[] = {
+	[MD_BUNDLE_IMMUTABLE_SYS] = "system",
+	[MD_BUNDLE_IMMUTABLE_TD] = "immutable",
+	[MD_BUNDLE_TD] = "TD state",
+	[MD_BUNDLE_VP] = "vCPU state",
+};
+
+/* Pages that the reference module makes of each. */
+static const unsigned int known_pages[] = {
+	[MD_BUNDLE_IMMUTABLE_SYS] = 1,
+	[MD_BUNDLE_IMMUTABLE_TD] = 1,
+	[MD_BUNDLE_TD] = 1,
+	[MD_BUNDLE_VP] = 4,
+};
+
+static struct fx_pair pair;
+static struct sim_td src, dst;
+static struct sim_vp src_vp, dst_vp;
+
+static void find_vp(struct sim_vp *vp, const struct sim_td *td, u64 tdvpr_pa)
+{
+	unsigned int i;
+
+	vp->td = *td;
+	vp->tdvpr_pa = tdvpr_pa;
+	vp->pamt = sim_pamt(tdvpr_pa);
+	vp->vps = fx_mem(tdvpr_pa);
+	vp->vapic = fx_mem(vp->vps->page_pa[TDVPS_VAPIC]);
+	vp->vmcs = fx_mem(vp->vps->page_pa[TDVPS_VMCS]);
+	for (i = 0; i < ARRAY_SIZE(vp->xbuff); i++)
+		vp->xbuff[i] = fx_mem(vp->vps->page_pa[TDVPS_XBUFF0 + i]);
+}
+
+static struct sim_vp *source_vp(enum md_bundle bundle)
+{
+	return bundle == MD_BUNDLE_VP ? &src_vp : NULL;
+}
+
+static struct sim_vp *destination_vp(enum md_bundle bundle)
+{
+	return bundle == MD_BUNDLE_VP ? &dst_vp : NULL;
+}
+
+static unsigned int dump(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
+			 u8 pages[MAX_PAGES][SIM_PAGE_SIZE])
+{
+	struct md_cursor cur = { };
+	unsigned int n = 0;
+
+	while (!cur.done && n < MAX_PAGES)
+		fx_expect_success("md_dump_page", md_dump_page(bundle, td, vp, &cur, pages[n++]));
+	return n;
+}
+
+static u64 load(enum md_bundle bundle, u8 pages[MAX_PAGES][SIM_PAGE_SIZE], unsigned int n)
+{
+	struct md_cursor cur = { };
+	u64 rcx, rdx, err = SIM_SUCCESS;
+	unsigned int i;
+
+	for (i = 0; i < n && !err; i++)
+		err = md_load_page(bundle, &dst, destination_vp(bundle), &cur, pages[i],
+				   i == n - 1, &rcx, &rdx);
+	return err;
+}
+
+/* A destination as it is when a bundle arrives. */
+static void fresh_pair(void)
+{
+	struct fx_args args;
+	unsigned int i;
+
+	fx_restore(0);
+	fx_pair_start(&pair);
+	fx_must(LEAF_EXPORT_PAUSE, .rcx = pair.src.tdr);
+	args = (struct fx_args){ .rcx = pair.src.tdr, .r8 = fx_mbmd(&pair.b),
+				 .r9 = fx_page_list(&pair.b, FX_BUNDLE_PAGES) };
+	fx_expect_success("EXPORT.STATE.TD", fx_seamcall(LEAF_EXPORT_STATE_TD, &args));
+	fx_must(LEAF_IMPORT_STATE_TD, .rcx = pair.dst.tdr, .r8 = fx_mbmd(&pair.b),
+		.r9 = fx_page_list(&pair.b, args.rdx));
+	pair.dst.nr_vps = 0;
+	fx_vp_create(&pair.dst);
+
+	probe_td(pair.src.tdr, &src);
+	probe_td(pair.dst.tdr, &dst);
+	find_vp(&src_vp, &src, pair.src.vp[0]);
+	find_vp(&dst_vp, &dst, pair.dst.vp[0]);
+	for (i = 0; i < 16; i++)
+		src_vp.vps->gpr[i] = 0x1111111111111111ULL * i;
+	md_init_imported_vp(&dst_vp);
+}
+
+static void test_round_trip(enum md_bundle bundle)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE], again[MAX_PAGES][SIM_PAGE_SIZE];
+	unsigned int n;
+
+	fresh_pair();
+	n = dump(bundle, &src, source_vp(bundle), pages);
+	tap_equal(n, known_pages[bundle], "%s has as many pages as known", bundle_names[bundle]);
+	tap_equal(load(bundle, pages, n), 0, "%s loads as it was dumped", bundle_names[bundle]);
+	/* Time goes on, and the leaf, not the list, makes the vCPU ready. */
+	if (bundle == MD_BUNDLE_TD)
+		return;
+	dst_vp.vps->state = src_vp.vps->state;
+	dump(bundle, &dst, destination_vp(bundle), again);
+	tap_ok(!memcmp(pages, again, n * SIM_PAGE_SIZE), "%s is the same at the destination",
+	       bundle_names[bundle]);
+}
+
+static void put_header(u8 *page, u16 size, u16 sequences, u32 reserved)
+{
+	put_unaligned_le16(size, page);
+	put_unaligned_le16(sequences, page + 2);
+	put_unaligned_le32(reserved, page + 4);
+}
+
+static void test_headers(void)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE], good[MAX_PAGES][SIM_PAGE_SIZE];
+	u16 size, sequences;
+
+	fresh_pair();
+	dump(MD_BUNDLE_IMMUTABLE_TD, &src, NULL, good);
+	size = get_unaligned_le16(good[0]);
+	sequences = get_unaligned_le16(good[0] + 2);
+
+	memcpy(pages, good, sizeof(pages));
+	put_header(pages[0], size, sequences, 1);
+	tap_equal(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1) & CODE_MASK,
+		  SIM_INVALID_METADATA_LIST_HEADER, "reserved bytes of a header are zero");
+
+	put_header(pages[0], size, 0, 0);
+	tap_equal(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1) & CODE_MASK,
+		  SIM_INVALID_METADATA_LIST_HEADER, "a list has a sequence");
+
+	put_header(pages[0], size - 8, sequences, 0);
+	tap_equal(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1) & CODE_MASK, SIM_METADATA_LIST_OVERFLOW,
+		  "a list does not end within a sequence");
+
+	put_header(pages[0], size, sequences - 1, 0);
+	tap_equal(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1) & CODE_MASK,
+		  SIM_REQUIRED_METADATA_FIELD_MISSING, "the last field cannot be left out");
+
+	put_header(pages[0], size, U16_MAX, 0);
+	tap_ok(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1), "65535 sequences do not fit a page");
+
+	memset(pages, 0xff, sizeof(pages));
+	tap_ok(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1), "a page of ones is refused");
+	memset(pages, 0, sizeof(pages));
+	tap_ok(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1), "a page of zeroes is refused");
+}
+
+/* Any bit of a bundle may be wrong; nothing else may happen than a status. */
+static void test_flips(enum md_bundle bundle)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE], good[MAX_PAGES][SIM_PAGE_SIZE];
+	unsigned int n, i, refused = 0, odd = 0;
+	u32 random = 1;
+
+	fresh_pair();
+	n = dump(bundle, &src, source_vp(bundle), good);
+	for (i = 0; i < FLIPS; i++) {
+		unsigned int byte;
+		u64 err;
+
+		random = random * 1664525 + 1013904223;
+		/* Half of them where the headers are. */
+		byte = (random >> 8) % (i % 2 ? 64 : n * SIM_PAGE_SIZE);
+		memcpy(pages, good, n * SIM_PAGE_SIZE);
+		pages[byte / SIM_PAGE_SIZE][byte % SIM_PAGE_SIZE] ^= 1 << (random & 7);
+		err = load(bundle, pages, n);
+		refused += !!err;
+		odd += err && !(err >> 63);
+	}
+	tap_ok(refused, "%s: some flipped bits are refused (%u of %u)", bundle_names[bundle],
+	       refused, FLIPS);
+	tap_equal(odd, 0, "%s: every refusal is an error", bundle_names[bundle]);
+}
+
+int main(void)
+{
+	fx_boot(1);
+	fx_pair_init(&pair, 2);
+	fx_snapshot(0);
+	test_round_trip(MD_BUNDLE_IMMUTABLE_SYS);
+	test_round_trip(MD_BUNDLE_IMMUTABLE_TD);
+	test_round_trip(MD_BUNDLE_TD);
+	test_round_trip(MD_BUNDLE_VP);
+	test_headers();
+	test_flips(MD_BUNDLE_IMMUTABLE_SYS);
+	test_flips(MD_BUNDLE_IMMUTABLE_TD);
+	test_flips(MD_BUNDLE_TD);
+	test_flips(MD_BUNDLE_VP);
+	return tap_done();
+}
