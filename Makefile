@@ -43,10 +43,10 @@ tree: base
 	@vmtest/tree.sh $(LINUX)
 
 kernel: tree
-	@vmtest/kernel.sh $(KERNEL) "the host kernel" "bzImage modules" -- vmtest/kernel.config
+	@vmtest/kernel.sh $(KERNEL) "the host kernel" "bzImage modules" -- $(CURDIR)/vmtest/kernel.config
 
 guest: tree
-	@vmtest/kernel.sh $(GUEST) "the TD guest kernel" bzImage -- vmtest/guest.config
+	@vmtest/kernel.sh $(GUEST) "the TD guest kernel" bzImage -- $(CURDIR)/vmtest/guest.config
 
 check: kernel guest
 	@vmtest/check.sh $(KERNEL)
@@ -56,7 +56,7 @@ test: kernel guest
 
 test-debug: tree guest
 	@vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
-		vmtest/kernel.config vmtest/debug.config
+		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
 	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
 
 demo: kernel guest

@@ -114,7 +114,7 @@ static void open_results(void)
 
 	if (fd < 0) {
 		perror("init: /dev/ttyS1");
-		reboot(RB_POWER_OFF);
+		reboot(RB_AUTOBOOT);
 	}
 	tcgetattr(fd, &tio);
 	cfmakeraw(&tio);
@@ -212,7 +212,10 @@ static void exec_test(char **argv, int out)
 	_exit(127);
 }
 
-/* Copy whole lines of a test's output to the results. */
+/*
+ * Copy whole lines of a test's output to the results.  A carriage return ends
+ * a line too, one that is about to be written over.
+ */
 static void relay(int fd, char *line, size_t *len)
 {
 	char buf[4096];
@@ -220,15 +223,16 @@ static void relay(int fd, char *line, size_t *len)
 	ssize_t i;
 
 	for (i = 0; i < n; i++) {
-		if (buf[i] == '\r')
-			continue;
-		if (buf[i] != '\n')
+		if (buf[i] != '\n' && buf[i] != '\r' && *len < LINE_LEN - 1) {
 			line[(*len)++] = buf[i];
-		if (buf[i] == '\n' || *len == LINE_LEN - 1) {
-			line[*len] = 0;
-			report("%s", line);
-			*len = 0;
+			continue;
 		}
+		if (buf[i] == '\r' && !*len)
+			continue;
+		line[*len] = 0;
+		fprintf(results, "%s%c", line, buf[i] == '\r' ? '\r' : '\n');
+		fflush(results);
+		*len = 0;
 	}
 }
 
@@ -419,7 +423,8 @@ static void audit_pages(void)
 	unsigned long pages = 0;
 
 	if (!f) {
-		report("# no software TDX platform: page ownership is not audited");
+		if (*boot_option("tdxsim"))
+			fail("the page ownership of the platform cannot be read");
 		return;
 	}
 	while (fgets(line, sizeof(line), f)) {
@@ -453,7 +458,8 @@ int main(void)
 	fflush(results);
 	tcdrain(fileno(results));
 	sync();
-	reboot(RB_POWER_OFF);
+	/* The emulator runs with -no-reboot: a reset ends it, without ACPI. */
+	reboot(RB_AUTOBOOT);
 	for (;;)
 		pause();
 }

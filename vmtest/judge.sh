@@ -16,7 +16,7 @@ for f in results.log console.log status nonce must-run.list; do
 	[ -e "$dir/$f" ] || : >"$dir/$f"
 done
 
-tr -d '\r' <"$dir/results.log" | awk \
+tr '\r' '\n' <"$dir/results.log" | awk \
 	-v nonce="$(cat "$dir/nonce")" -v vmstatus="$(cat "$dir/status")" \
 	-v mustrun="$dir/must-run.list" -v console="$dir/console.log" '
 function failure(text, hint)

@@ -3,7 +3,7 @@
 # Boot a kernel with an initramfs in QEMU; everything it leaves goes to DIR.
 #
 # Usage: run.sh DIR KERNEL INITRAMFS SECONDS [KERNEL-OPTION...]
-# Environment: ACCEL=tcg|kvm, MEM=MiB, CPUS=n, SHOW=results|console|none
+# Environment: ACCEL=tcg|kvm, MEM=MiB, CPUS=n, SHOW=results|console|demo|none
 . "$(dirname "$0")/lib.sh"
 
 dir=$1
@@ -32,14 +32,24 @@ esac
 case ${SHOW:-results} in
 results) tail -n +1 -F "$dir/results.log" 2>/dev/null | "$TOP/vmtest/watch.sh" & ;;
 console) tail -n +1 -F "$dir/console.log" 2>/dev/null & ;;
-demo) tail -n +1 -F "$dir/results.log" 2>/dev/null | sed -u '/^# /d' & ;;
+demo)
+	# Lines end with a carriage return when the next one is to replace them.
+	tail -n +1 -F "$dir/results.log" 2>/dev/null | perl -e '
+		$| = 1;
+		while (sysread STDIN, $buf, 4096, length $buf) {
+			while ($buf =~ s/^([^\r\n]*[\r\n])//) {
+				my $line = $1;
+				print $line unless $line =~ /^# /;
+			}
+		}' &
+	;;
 *) sleep infinity & ;;
 esac
 watcher=$!
 trap 'pkill -P $watcher 2>/dev/null || true; kill $watcher 2>/dev/null || true' EXIT
 
 ret=0
-timeout --foreground -k 5 "$seconds" qemu-system-x86_64 \
+timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -machine q35 \
 	-accel "$accel" -cpu "$cpu" -smp "$cpus" -m "$mem" \
 	-nodefaults -no-user-config -display none -no-reboot \
 	-kernel "$kernel" -initrd "$initramfs" \
@@ -49,4 +59,4 @@ timeout --foreground -k 5 "$seconds" qemu-system-x86_64 \
 [ "$ret" -ne 124 ] && [ "$ret" -ne 137 ] || ret=timeout
 echo "$ret" >"$dir/status"
 # Let the watcher print what came last.
-sleep 0.3
+sleep 1

@@ -31,7 +31,7 @@ mapfile -t programs < <(awk '{ print $4 }' "$tests/tests.list" | sort -u | sed '
 
 seconds=$(awk '{ s += $2 } END { print s + 60 }' "$tests/tests.list")
 say "booting the machine: ${#programs[@]} test programs"
-"$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$seconds" tdxsim=0
+"$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$seconds" tdxsim=on
 if [ -n "$only" ]; then
 	echo "$only" >"$run/must-run.list"
 else

@@ -25,7 +25,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +35,8 @@
 #include <sys/reboot.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+
+#define __noreturn		__attribute__((noreturn))
 
 #define TICK_NS			125000000LL
 #define NS_PER_SEC		1000000000LL
@@ -53,16 +54,16 @@ struct worker {
 	pid_t pid;
 	/* Shared by the worker and the parent. */
 	struct progress {
-		uint64_t written;
-		uint64_t checked;
-		uint64_t bad;
+		unsigned long written;
+		unsigned long checked;
+		unsigned long bad;
 	} *progress;
 };
 
 struct pool {
-	uint64_t (*pages)[PAGE_WORDS];
-	uint64_t *writes;
-	uint64_t seed;
+	unsigned long (*pages)[PAGE_WORDS];
+	unsigned long *writes;
+	unsigned long seed;
 };
 
 static int log_fd = -1;
@@ -82,21 +83,21 @@ static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
 }
 
 /* A bijection of 64 bits, so distinct inputs give distinct words. */
-static uint64_t mix(uint64_t x)
+static unsigned long mix(unsigned long x)
 {
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9UL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebUL;
 	return x ^ (x >> 31);
 }
 
-static uint64_t page_base(const struct pool *pool, unsigned int page)
+static unsigned long page_base(const struct pool *pool, unsigned int page)
 {
-	return mix(pool->seed ^ ((uint64_t)page << 40) ^ pool->writes[page]);
+	return mix(pool->seed ^ ((unsigned long)page << 40) ^ pool->writes[page]);
 }
 
 static void write_page(struct pool *pool, unsigned int page)
 {
-	uint64_t base;
+	unsigned long base;
 	unsigned int i;
 
 	pool->writes[page]++;
@@ -107,7 +108,7 @@ static void write_page(struct pool *pool, unsigned int page)
 
 static bool page_is_good(const struct pool *pool, unsigned int page)
 {
-	uint64_t base = page_base(pool, page);
+	unsigned long base = page_base(pool, page);
 	unsigned int i;
 
 	for (i = 0; i < PAGE_WORDS; i++) {
@@ -150,7 +151,7 @@ static void *alloc_shared(size_t size)
 	return p;
 }
 
-static void __attribute__((noreturn)) run_worker(unsigned int cpu, struct progress *progress)
+static void __noreturn run_worker(unsigned int cpu, struct progress *progress)
 {
 	struct pool pool = { .seed = mix(cpu + 1) };
 	unsigned int write_next = 0, check_next = 0, i;
@@ -245,9 +246,8 @@ static void report_ticks(const struct worker *workers, unsigned int nr, unsigned
 			if (waitpid(workers[i].pid, NULL, WNOHANG) != 0)
 				sum.bad++;
 		}
-		say("tick %lu: wrote %llu pages, checked %llu, bad %llu", tick,
-		    (unsigned long long)sum.written, (unsigned long long)sum.checked,
-		    (unsigned long long)sum.bad);
+		say("tick %lu: wrote %lu pages, checked %lu, bad %lu", tick,
+		    sum.written, sum.checked, sum.bad);
 		wait_tick(&next);
 	}
 }

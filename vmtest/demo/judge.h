@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Decides from the console of the guest whether the guest is still the same.
+ */
+#ifndef DEMO_JUDGE_H
+#define DEMO_JUDGE_H
+
+#include "common.h"
+#include "event.h"
+
+#define JUDGE_VMS		2
+
+struct judge {
+	/* What the last tick said. */
+	u64 tick;
+	u64 checked;
+	u64 bad;
+	double uptime;
+	/* The first tick. */
+	u64 first_ns;
+	double first_uptime;
+	/* Ticks and checks seen in each VM. */
+	u64 ticks[JUDGE_VMS];
+	u64 checks[JUDGE_VMS];
+	/* The pause, as the watcher and as the guest saw it. */
+	u64 last_before_ns;
+	u64 first_after_ns;
+	double uptime_before;
+	double uptime_after;
+	/* Not empty if something is wrong: the first thing. */
+	char fault[EVENT_TEXT_SIZE];
+};
+
+/* Look at a line of the console; return true if it is a tick. */
+bool judge_line(struct judge *judge, u32 vm, u64 time_ns, const char *line);
+
+void judge_fault(struct judge *judge, const char *fmt, ...)
+	__printf(2, 3);
+
+#endif /* DEMO_JUDGE_H */
