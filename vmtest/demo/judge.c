@@ -58,13 +58,13 @@ bool judge_line(struct judge *judge, u32 vm, u64 time_ns, const char *line)
 	if (ahead > MAX_CLOCK_AHEAD)
 		judge_fault(judge, "the guest's clock is %.3f s ahead", ahead);
 
-	if (vm && !judge->ticks[vm]) {
-		judge->uptime_before = judge->uptime;
-		judge->uptime_after = uptime;
-		judge->first_after_ns = time_ns;
-	} else if (!vm) {
+	if (!vm)
 		judge->last_before_ns = time_ns;
-	}
+	else if (!judge->ticks[vm])
+		judge->first_after_ns = time_ns;
+	/* A line may show up long after its tick, so the VM tells nothing here. */
+	if (judge->tick && uptime - judge->uptime > judge->longest_step)
+		judge->longest_step = uptime - judge->uptime;
 
 	judge->checks[vm] += checked - judge->checked;
 	judge->ticks[vm]++;

@@ -25,8 +25,7 @@ struct judge {
 	/* The pause, as the watcher and as the guest saw it. */
 	u64 last_before_ns;
 	u64 first_after_ns;
-	double uptime_before;
-	double uptime_after;
+	double longest_step;
 	/* Not empty if something is wrong: the first thing. */
 	char fault[EVENT_TEXT_SIZE];
 };

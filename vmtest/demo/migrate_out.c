@@ -89,10 +89,10 @@ static void put(struct source *s, u32 type, const void *data, size_t len)
 	put_data(s, data, len);
 }
 
-static void phase_begin(struct source *s, enum phase phase, u32 round, u64 total_pages)
+static void phase_begin(struct source *s, enum phase kind, u32 round, u64 total_pages)
 {
 	s->progress = (struct progress){
-		.phase = phase,
+		.phase = kind,
 		.round = round,
 		.total_pages = total_pages,
 	};

@@ -64,8 +64,8 @@ static void write_result(u64 val)
 	vmcall_io(VMCALL_IO_WRITE, MIGTD_PORT_RESULT, val >> 32);
 }
 
-static u64 servtd_call_once(u64 leaf, const struct target *target, u64 field,
-				 u64 *val, u64 mask)
+static u64 servtd_call_once(u64 leaf, const struct target *target, u64 field, u64 *val,
+			    u64 mask)
 {
 	register u64 r8 asm("r8") = *val;
 	register u64 r9 asm("r9") = mask;
@@ -82,8 +82,8 @@ static u64 servtd_call_once(u64 leaf, const struct target *target, u64 field,
 	return rax;
 }
 
-static u64 servtd_call(u64 leaf, const struct target *target, u64 field,
-			    u64 *val, u64 mask)
+static u64 servtd_call(u64 leaf, const struct target *target, u64 field, u64 *val,
+		       u64 mask)
 {
 	u64 arg = *val, status;
 	u32 i;

@@ -115,7 +115,8 @@ void report_progress(struct report *report, const struct event *event)
 		snprintf(rate + strlen(rate), sizeof(rate) - strlen(rate), " %3llu%%",
 			 (unsigned long long)(p->pages * PERCENT / p->total_pages));
 
-	report_line(report, "     * %-30s %12s %11s %8.3f s  %s", name, pages, bytes, seconds, rate);
+	report_line(report, "     * %-30s %12s %11s %8.3f s  %s", name, pages, bytes, seconds,
+		    rate);
 	report->open_line = !p->done && report->live;
 }
 
@@ -152,9 +153,9 @@ void report_summary(struct report *report, const struct judge *judge, const stru
 	report_line(report, "  %-24s %.3f s", "total time", span(report->start_ns, report->end_ns));
 	report_line(report, "  %-24s %.3f s from the stop of the vCPUs to their start", "blackout",
 		    span(report->stopped_ns, report->resumed_ns));
-	report_line(report, "  %-24s %.3f s, by the guest's own clock %.3f s",
-		    "between two ticks", span(judge->last_before_ns, judge->first_after_ns),
-		    judge->uptime_after - judge->uptime_before);
+	report_line(report, "  %-24s %.3f s without a tick, %.3f s by the guest's own clock",
+		    "seen from outside", span(judge->last_before_ns, judge->first_after_ns),
+		    judge->longest_step);
 	report_line(report, "  %-24s %llu private, %llu shared", "pages",
 		    (unsigned long long)report->private_pages,
 		    (unsigned long long)report->shared_pages);

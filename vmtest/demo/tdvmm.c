@@ -140,7 +140,10 @@ static void add_cpuid(struct cpuid_list *list, const struct kvm_cpuid_entry2 *en
 static void choose_vcpu_cpuid(const struct cpuid_list *supported, struct cpuid_list *chosen)
 {
 	static const char signature[12] = "KVMKVMKVM";
-	struct kvm_cpuid_entry2 kvm = { .function = CPUID_KVM_SIGNATURE, .eax = CPUID_KVM_FEATURES };
+	struct kvm_cpuid_entry2 kvm = {
+		.function = CPUID_KVM_SIGNATURE,
+		.eax = CPUID_KVM_FEATURES,
+	};
 	u32 i;
 
 	for (i = 0; i < supported->head.nent; i++) {

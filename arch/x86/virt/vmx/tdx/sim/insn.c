@@ -158,17 +158,24 @@ static const struct sim_insn {
 	bool vmx_operation;
 	bool (*emulate)(struct insn *insn, struct pt_regs *pt);
 } sim_insns[] = {
+	/* SEAMCALL */
 	{ { 0x0f, 0x01 }, 0xcf, ANY, PFX_66, true, emulate_seamcall },
-	{ { 0x0f, 0x01 }, 0xc2, ANY, PFX_NONE, true, emulate_vmfail },		/* VMLAUNCH */
-	{ { 0x0f, 0x01 }, 0xc3, ANY, PFX_NONE, true, emulate_vmfail },		/* VMRESUME */
+	/* VMLAUNCH, VMRESUME */
+	{ { 0x0f, 0x01 }, 0xc2, ANY, PFX_NONE, true, emulate_vmfail },
+	{ { 0x0f, 0x01 }, 0xc3, ANY, PFX_NONE, true, emulate_vmfail },
+	/* VMXOFF, VMXON */
 	{ { 0x0f, 0x01 }, 0xc4, ANY, PFX_NONE, true, emulate_vmxoff },
 	{ { 0x0f, 0xc7 }, ANY, 6, PFX_F3, false, emulate_vmxon },
-	{ { 0x0f, 0xc7 }, ANY, 6, PFX_66, true, emulate_nop },			/* VMCLEAR */
-	{ { 0x0f, 0xc7 }, ANY, 6, PFX_NONE, true, emulate_nop },		/* VMPTRLD */
+	/* VMCLEAR, VMPTRLD */
+	{ { 0x0f, 0xc7 }, ANY, 6, PFX_66, true, emulate_nop },
+	{ { 0x0f, 0xc7 }, ANY, 6, PFX_NONE, true, emulate_nop },
+	/* VMREAD, VMWRITE */
 	{ { 0x0f, 0x78 }, ANY, ANY, PFX_NONE, true, emulate_vmread },
-	{ { 0x0f, 0x79 }, ANY, ANY, PFX_NONE, true, emulate_nop },		/* VMWRITE */
-	{ { 0x0f, 0x38, 0x80 }, ANY, ANY, PFX_66, true, emulate_nop },		/* INVEPT */
-	{ { 0x0f, 0x38, 0x81 }, ANY, ANY, PFX_66, true, emulate_nop },		/* INVVPID */
+	{ { 0x0f, 0x79 }, ANY, ANY, PFX_NONE, true, emulate_nop },
+	/* INVEPT, INVVPID */
+	{ { 0x0f, 0x38, 0x80 }, ANY, ANY, PFX_66, true, emulate_nop },
+	{ { 0x0f, 0x38, 0x81 }, ANY, ANY, PFX_66, true, emulate_nop },
+	/* MOVDIR64B */
 	{ { 0x0f, 0x38, 0xf8 }, ANY, ANY, PFX_66, false, emulate_movdir64b },
 };
 
