@@ -428,6 +428,57 @@ TD_TEST(aborted_source_goes_on_and_can_be_migrated_again)
 	kvm_vm_free(vm);
 }
 
+#define NR_SESSIONS	20
+
+static void guest_halt(void)
+{
+	td_x2apic_enable();
+	WRITE_ONCE(shared->progress, 1);
+	td_halt_until(&shared->stop);
+	GUEST_DONE();
+}
+
+/* Wake the vCPU over and over, so that KVM looks for interrupts all the time. */
+static void *signal_msis(void *arg)
+{
+	struct kvm_vcpu *vcpu = arg;
+
+	while (!READ_ONCE(vcpu->run->immediate_exit))
+		signal_msi(vcpu);
+	return NULL;
+}
+
+TD_TEST(halted_vcpu_survives_sessions_that_come_and_go)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_small_td(guest_halt, &vcpu);
+	struct shared *s = add_shared_page(vm);
+	pthread_t runner, waker;
+	struct td_mig m;
+	int i;
+
+	vm_install_exception_handler(vm, MSI_VECTOR, guest_count_irq);
+	td_launch(vm);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+
+	runner = td_vcpu_start(vcpu);
+	while (!READ_ONCE(s->progress))
+		usleep(1000);
+	kvm_pthread_create(&waker, NULL, signal_msis, vcpu);
+	for (i = 0; i < NR_SESSIONS; i++) {
+		td_mig_install_key(TD_MIG_KEY);
+		td_mig_export_immutable(&m);
+		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_bundle_free(&m.bundles[--m.nr_bundles]);
+	}
+	WRITE_ONCE(s->stop, 1);
+	kvm_pthread_join(runner, NULL);
+	WRITE_ONCE(vcpu->run->immediate_exit, 1);
+	kvm_pthread_join(waker, NULL);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
 TD_TEST(abort_after_the_start_token_needs_the_destinations_token)
 {
 	struct kvm_vcpu *vcpus[NR_VCPUS];

@@ -218,7 +218,7 @@ static bool handle_tdcall(struct sim_run *run, unsigned int len)
 	if (exit_is_trap(&g.exit)) {
 		/* The status of a cross-TD trap is also the TDCALL's. */
 		if (g.exit.rax != SIM_EXIT_TDCALL)
-			vp->vps->gpr[RAX] = g.exit.rdx;
+			vp->vps->gpr[RAX] = g.exit.rcx;
 		sim_skip_insn(vp, len);
 	}
 	return true;

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Service TDs of a TD: reserving a slot for one by its measurement, and binding
+ * one by its VM.
+ *
+ * The TDX module owns the bindings and decides about them; KVM keeps nothing.
+ * Neither VM holds a reference to the other, so that either can go away first.
+ * The TDX module recognizes a binding whose other side is gone.
+ *
+ * Locking
+ *
+ *	kvm->lock of target and service TD	(in the order of their addresses)
+ *	  mig->session_sem of the target	(write)
+ *
+ * kvm->lock keeps away what builds the two TDs, which takes locks of the TDX
+ * module that a binding needs, too, and does not expect contention.  The service
+ * TD is runnable and the reference to its file keeps it so.
+ */
+#include <linux/file.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "tdx_mig.h"
+#include "tdx_mig_servtd.h"
+
+static_assert(sizeof(struct kvm_tdx_servtd_bind) == 128);
+static_assert(sizeof(struct kvm_tdx_servtd_prebind) == 128);
+
+/* Operands that decide which service TDs a slot is open to. */
+struct servtd_slot {
+	u64 slot;
+	u16 type;
+	u64 attributes;
+};
+
+static int servtd_errno(u64 err)
+{
+	if (tdx_mig_is_busy(err))
+		return -EAGAIN;
+
+	switch (tdx_mig_status(err)) {
+	case TDX_SUCCESS:
+		return 0;
+	case TDX_OPERAND_INVALID:
+		return -EINVAL;
+	case TDX_OP_STATE_INCORRECT:
+		return -EBUSY;
+	case TDX_SERVTD_TYPE_MISMATCH:
+	case TDX_SERVTD_ATTR_MISMATCH:
+	case TDX_SERVTD_INFO_HASH_MISMATCH:
+	case TDX_SERVTD_UUID_MISMATCH:
+		return -EPERM;
+	case TDX_SERVTD_ALREADY_BOUND_FOR_TYPE:
+	case TDX_SERVTD_BOUND:
+		return -EEXIST;
+	default:
+		return -EIO;
+	}
+}
+
+static int servtd_get_slot(u32 type, u32 slot, u64 attributes, struct servtd_slot *out)
+{
+	if (type > U16_MAX)
+		return -EINVAL;
+
+	*out = (struct servtd_slot) {
+		.slot = slot,
+		.type = type,
+		.attributes = attributes,
+	};
+
+	return 0;
+}
+
+static int servtd_lock_vms(struct kvm *target, struct kvm *servtd)
+{
+	struct kvm *first = min(target, servtd);
+	struct kvm *second = max(target, servtd);
+
+	/* Two VMs may serve each other, so the role decides nothing. */
+	if (mutex_lock_killable(&first->lock))
+		return -EINTR;
+
+	if (mutex_lock_killable_nested(&second->lock, SINGLE_DEPTH_NESTING)) {
+		mutex_unlock(&first->lock);
+		return -EINTR;
+	}
+
+	return 0;
+}
+
+static void servtd_unlock_vms(struct kvm *target, struct kvm *servtd)
+{
+	mutex_unlock(&target->lock);
+	mutex_unlock(&servtd->lock);
+}
+
+/* Has the TD a table of bindings?  Of no effect on what the table allows. */
+static bool servtd_is_target(struct kvm *kvm)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+
+	lockdep_assert_held(&kvm->lock);
+
+	return kvm_tdx->state != TD_STATE_UNINITIALIZED && is_hkid_assigned(kvm_tdx);
+}
+
+static u64 __servtd_bind(struct kvm *target, struct kvm *servtd,
+			 const struct servtd_slot *slot, struct kvm_tdx_servtd_bind *bind)
+{
+	unsigned int retries = 0;
+	u64 err;
+
+	/* Service TDs contend for the locks, by each access to their target. */
+	do {
+		err = tdh_servtd_bind(&to_kvm_tdx(target)->td, &to_kvm_tdx(servtd)->td,
+				      slot->slot, slot->type, slot->attributes,
+				      &bind->handle, bind->target_uuid);
+		cpu_relax();
+	} while (tdx_mig_is_busy(err) && retries++ < TDX_MIG_MAX_RETRIES);
+
+	return err;
+}
+
+static int servtd_bind_locked(struct kvm *target, struct kvm *servtd,
+			      const struct servtd_slot *slot,
+			      struct kvm_tdx_servtd_bind *bind, u64 *hw_error)
+{
+	struct tdx_mig *mig = to_kvm_tdx(target)->mig;
+	int r;
+
+	if (!servtd_is_target(target) || servtd->vm_dead ||
+	    to_kvm_tdx(servtd)->state != TD_STATE_RUNNABLE)
+		return -EINVAL;
+
+	r = down_write_killable(&mig->session_sem);
+	if (r)
+		return r;
+
+	*hw_error = __servtd_bind(target, servtd, slot, bind);
+	up_write(&mig->session_sem);
+
+	return servtd_errno(*hw_error);
+}
+
+static int servtd_bind(struct kvm *target, struct kvm_tdx_cmd *cmd)
+{
+	struct kvm_tdx_servtd_bind __user *ubind = u64_to_user_ptr(cmd->data);
+	struct kvm_tdx_servtd_bind bind;
+	struct servtd_slot slot;
+	struct kvm *servtd;
+	int r;
+
+	if (copy_from_user(&bind, ubind, sizeof(bind)))
+		return -EFAULT;
+
+	if (bind.reserved0 || memchr_inv(bind.reserved, 0, sizeof(bind.reserved)))
+		return -EINVAL;
+
+	r = servtd_get_slot(bind.type, bind.slot, bind.attributes, &slot);
+	if (r)
+		return r;
+
+	CLASS(fd, f)(bind.servtd_fd);
+	if (fd_empty(f))
+		return -EBADF;
+
+	if (!file_is_kvm(fd_file(f)))
+		return -EINVAL;
+
+	servtd = fd_file(f)->private_data;
+	if (servtd == target || !is_td(servtd))
+		return -EINVAL;
+
+	r = servtd_lock_vms(target, servtd);
+	if (r)
+		return r;
+
+	r = servtd_bind_locked(target, servtd, &slot, &bind, &cmd->hw_error);
+	servtd_unlock_vms(target, servtd);
+	if (r)
+		return r;
+
+	return copy_to_user(ubind, &bind, sizeof(bind)) ? -EFAULT : 0;
+}
+
+static u64 __servtd_prebind(struct kvm *target, const struct servtd_slot *slot,
+			    struct page *info_hash)
+{
+	unsigned int retries = 0;
+	u64 err;
+
+	do {
+		err = tdh_servtd_prebind(&to_kvm_tdx(target)->td, info_hash, slot->slot,
+					 slot->type, slot->attributes);
+		cpu_relax();
+	} while (tdx_mig_is_busy(err) && retries++ < TDX_MIG_MAX_RETRIES);
+
+	return err;
+}
+
+static int servtd_prebind_locked(struct kvm *target, const struct servtd_slot *slot,
+				 struct page *info_hash, u64 *hw_error)
+{
+	struct tdx_mig *mig = to_kvm_tdx(target)->mig;
+	int r;
+
+	if (!servtd_is_target(target))
+		return -EINVAL;
+
+	r = down_write_killable(&mig->session_sem);
+	if (r)
+		return r;
+
+	*hw_error = __servtd_prebind(target, slot, info_hash);
+	up_write(&mig->session_sem);
+
+	return servtd_errno(*hw_error);
+}
+
+static int servtd_prebind(struct kvm *target, struct kvm_tdx_cmd *cmd)
+{
+	struct kvm_tdx_servtd_prebind prebind;
+	struct servtd_slot slot;
+	struct page *page;
+	int r;
+
+	if (copy_from_user(&prebind, u64_to_user_ptr(cmd->data), sizeof(prebind)))
+		return -EFAULT;
+
+	if (memchr_inv(prebind.reserved, 0, sizeof(prebind.reserved)))
+		return -EINVAL;
+
+	r = servtd_get_slot(prebind.type, prebind.slot, prebind.attributes, &slot);
+	if (r)
+		return r;
+
+	/* The TDX module wants an alignment that a page has in any case. */
+	page = alloc_page(GFP_KERNEL_ACCOUNT);
+	if (!page)
+		return -ENOMEM;
+
+	memcpy(page_address(page), prebind.info_hash, sizeof(prebind.info_hash));
+
+	r = mutex_lock_killable(&target->lock);
+	if (!r) {
+		r = servtd_prebind_locked(target, &slot, page, &cmd->hw_error);
+		mutex_unlock(&target->lock);
+	}
+
+	__free_page(page);
+
+	return r;
+}
+
+bool tdx_mig_is_vm_cmd(u32 id)
+{
+	return enable_tdx_mig && (id == KVM_TDX_SERVTD_PREBIND || id == KVM_TDX_SERVTD_BIND);
+}
+
+int tdx_mig_vm_ioctl(struct kvm *kvm, struct kvm_tdx_cmd *cmd)
+{
+	if (cmd->flags)
+		return -EINVAL;
+
+	if (cmd->id == KVM_TDX_SERVTD_PREBIND)
+		return servtd_prebind(kvm, cmd);
+
+	return servtd_bind(kvm, cmd);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Migration TDs in KVM selftests: service TDs that exchange the keys of a
+ * migration, and the part of the VMM that carries their messages.
+ *
+ * FOR TESTS ONLY.  The migration TDs of this library know each other by a secret
+ * that is in the source code, and do not encrypt what they send.  Real ones prove
+ * by attestation what they are, and their VMM never sees a key.
+ */
+#ifndef SELFTEST_KVM_TDX_MIGTD_H
+#define SELFTEST_KVM_TDX_MIGTD_H
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_util.h"
+
+#define TDG_SYS_RD			11
+
+#define TDVMCALL_SERVICE		0x10005
+#define TDVMCALL_MIGTD			0x10006
+
+/* Leaves of TDG.VP.VMCALL<MigTD>. */
+#define MIGTD_WAIT_FOR_REQUEST		1
+#define MIGTD_REPORT_STATUS		2
+#define MIGTD_SEND			3
+#define MIGTD_RECEIVE			4
+
+#define MIGTD_VERSION			1
+#define MIGTD_VERSION_SHIFT		16
+
+/* Metadata that a migration TD can access in its target, and in the system. */
+#define TD_MD_MIG_DEC_KEY		0x9810000300000010ULL
+#define TD_MD_MIG_ENC_KEY		0x9810000300000018ULL
+#define TD_MD_MIG_VERSION		0x9810000100000020ULL
+#define SYS_MD_MIN_EXPORT_VERSION	0x2000000100000001ULL
+#define SYS_MD_MAX_EXPORT_VERSION	0x2000000100000002ULL
+#define SYS_MD_MIN_IMPORT_VERSION	0x2000000100000003ULL
+#define SYS_MD_MAX_IMPORT_VERSION	0x2000000100000004ULL
+
+#define TDX_OPERAND_BUSY		0x8000020000000000ULL
+#define TDX_OPERAND_BUSY_HOST_PRIORITY	0x8000020400000000ULL
+#define TDX_METADATA_FIELD_VALUE_NOT_VALID	0xC0000C0300000000ULL
+#define TDX_SERVTD_ATTR_MISMATCH	0xC0000D0200000000ULL
+#define TDX_SERVTD_INFO_HASH_MISMATCH	0xC0000D0300000000ULL
+#define TDX_SERVTD_NOT_BOUND		0xC0000D0500000000ULL
+#define TDX_SERVTD_BOUND		0xC0000D0600000000ULL
+#define TDX_TARGET_UUID_MISMATCH	0xC0000D0700000000ULL
+
+/* SERVTD_ATTR: nothing of the service TD's measurement counts. */
+#define TD_SERVTD_ATTR_IGNORE_ALL	0x000007ff00000000ULL
+
+#define TD_MIG_KEY_WORDS		4
+#define TD_UUID_WORDS			4
+
+/* Offsets in a TDREPORT. */
+#define TD_REPORT_TDINFO		512
+#define TD_TDINFO_SIZE			512
+#define TD_REPORT_SERVTD_HASH		912
+
+/* A buffer in shared memory, between the migration TD and its VMM. */
+#define MIGTD_DATA_DONE			1ULL
+#define MIGTD_DATA_OP_SHIFT		8
+#define MIGTD_MAX_DATA			2048
+
+struct migtd_buffer {
+	u64 status;
+	u32 length;
+	u8 data[MIGTD_MAX_DATA];
+} __packed;
+
+/* What WaitForRequest returns in bits 15:8 of the status. */
+enum migtd_op {
+	MIGTD_OP_START_MIGRATION	= 1,
+	MIGTD_OP_GET_TDREPORT		= 3,
+	/* Test only: one access to a field of the target. */
+	MIGTD_OP_ACCESS			= 0xf0,
+};
+
+struct migtd_start_migration {
+	u64 request_id;
+	u8 is_source;
+	u8 reserved[7];
+	u64 target_uuid[TD_UUID_WORDS];
+	u64 handle;
+} __packed;
+
+kvm_static_assert(sizeof(struct migtd_start_migration) == 56);
+
+struct migtd_access {
+	u64 request_id;
+	u64 target_uuid[TD_UUID_WORDS];
+	u64 handle;
+	u64 field;
+	u64 value;
+	u64 mask;
+	u64 is_write;
+	/* How often to read it, the last time counts. */
+	u64 nr_reads;
+} __packed;
+
+/* Bits 15:8 of the status that ReportStatus tells. */
+enum migtd_result {
+	MIGTD_SUCCESS			= 0,
+	MIGTD_INVALID_PARAMETER		= 1,
+	MIGTD_UNSUPPORTED		= 2,
+	MIGTD_TDX_MODULE_ERROR		= 4,
+	MIGTD_SECURE_SESSION_ERROR	= 6,
+	MIGTD_POLICY_UNSATISFIED	= 8,
+};
+
+/* Data of ReportStatus: status of the TDX module, and what was read. */
+struct migtd_report {
+	u64 tdx_status;
+	u64 value;
+} __packed;
+
+/* A migration TD, as its VMM sees it. */
+struct td_migtd {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	gpa_t buffer_gpa;
+	struct migtd_buffer *buffer;
+
+	/* The binding to serve. */
+	u64 handle;
+	u64 target_uuid[TD_UUID_WORDS];
+
+	/* The request that the migration TD gets next, length 0 if none. */
+	enum migtd_op op;
+	u8 request[256];
+	u32 request_length;
+
+	/* A message that was sent, until the peer receives it. */
+	u8 message[256];
+	u32 message_length;
+
+	/* How the last request ended. */
+	bool reported;
+	u64 request_id;
+	enum migtd_result result;
+	u32 report_length;
+	union {
+		struct migtd_report report;
+		u8 report_data[MIGTD_MAX_DATA];
+	};
+};
+
+/* Build a migration TD and run it to its first WaitForRequest. */
+void td_migtd_create(struct td_migtd *m);
+/* One whose measurement differs for each @variant. */
+void td_migtd_create_variant(struct td_migtd *m, u64 variant);
+void td_migtd_free(struct td_migtd *m);
+
+/* SERVTD_INFO_HASH: ask the migration TD for its report and hash it. */
+void td_migtd_info_hash(struct td_migtd *m, u64 attributes, u8 hash[TD_SHA384_SIZE]);
+/* SERVTD_HASH of a TD with one migration TD. */
+void td_servtd_hash(const u8 info_hash[TD_SHA384_SIZE], u64 attributes,
+		    u8 hash[TD_SHA384_SIZE]);
+
+/*
+ * Bind and prebind, for the slot 0.  Those with underscores return -1 with errno;
+ * @hw_error may be NULL.
+ */
+int __td_servtd_bind(int target_fd, struct kvm_tdx_servtd_bind *bind, u64 *hw_error);
+int __td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes,
+		    u64 *hw_error);
+void td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes);
+int __td_servtd_prebind(struct kvm_vm *target, const u8 info_hash[TD_SHA384_SIZE],
+			u64 attributes, u64 *hw_error);
+
+/*
+ * Run the migration TD until it calls its VMM, and answer.  @peer, if it is not
+ * NULL, is whom messages come from.
+ */
+void td_migtd_step(struct td_migtd *m, struct td_migtd *peer);
+
+/* Ask for a key exchange; td_migtd_step() does the rest. */
+void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source);
+/* A whole key exchange between the bound targets of @src and @dst. */
+void td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst);
+
+/* One access to the bound target; returns the status of the TDX module. */
+u64 td_migtd_read(struct td_migtd *m, u64 field, u64 *value);
+u64 td_migtd_write(struct td_migtd *m, u64 field, u64 value);
+/* Read a field again and again, without a stop at the VMM. */
+void td_migtd_poll(struct td_migtd *m, u64 field, u64 nr_reads);
+
+#endif /* SELFTEST_KVM_TDX_MIGTD_H */
