@@ -38,6 +38,8 @@
 #define MAX_ARGS	32
 #define LINE_LEN	1024
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 static FILE *results;
 static bool failed;
 static char loaded_params[256] = "-";
@@ -353,10 +355,10 @@ static bool is_splat(const char *line)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(harmless); i++)
 		if (strstr(line, harmless[i]))
 			return false;
-	for (i = 0; i < sizeof(splats) / sizeof(splats[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(splats); i++)
 		if (strstr(line, splats[i]))
 			return true;
 	return false;
