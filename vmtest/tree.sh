@@ -66,7 +66,7 @@ cp -p "$TOP/Kconfig" "$new/arch/x86/virt/vmx/tdx/Kconfig"
 while read -r patch _; do
 	case $patch in '' | '#'*) continue ;; esac
 	[ -f "$TOP/patches/$patch" ] || die "patches/series names $patch, which is not there"
-	patch -d "$new" -p1 -F0 --no-backup-if-mismatch --reject-file=- -s -f \
+	patch -d "$new" -p1 -F0 --no-backup-if-mismatch --reject-file=- -f \
 		<"$TOP/patches/$patch" >"$BUILD/patch.log" 2>&1 || {
 		cat "$BUILD/patch.log" >&2
 		die "$patch does not apply to $base" \

@@ -13,6 +13,7 @@
  *	  stream->lock			(one command per stream)
  *	    mig->session_sem		(read: memory; write: everything else)
  *	      vcpu->mutex
+ *	        kvm->slots_lock		(dirty log)
  *	        kvm->srcu
  *	          mmu_lock		(read: memory, vCPU state; write: rest)
  *
@@ -73,7 +74,7 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			SRC(NONE),
 			TDX_MIG_CMD_STREAM0 | TDX_MIG_CMD_OUT),
 	TDX_MIG_COMMAND(EXPORT_MEM, export_mem,
-			SRC(PAUSED_EXPORT),
+			SRC(LIVE_EXPORT) | SRC(PAUSED_EXPORT),
 			TDX_MIG_CMD_SHARED | TDX_MIG_CMD_IN | TDX_MIG_CMD_OUT),
 	TDX_MIG_COMMAND(EXPORT_TRACK, export_track,
 			SRC(LIVE_EXPORT) | SRC(PAUSED_EXPORT),

@@ -90,6 +90,12 @@ struct tdx_mig {
 
 	/* GPA list for pages that are removed, by mmu_lock. */
 	struct page *restore_list;
+
+	/* GPA list for pages that are write-blocked, by mmu_lock. */
+	struct page *block_list;
+
+	/* Pages have been blocked since the last TLB tracking, by mmu_lock. */
+	bool track_needed;
 };
 
 /* A private page of a batch that is being imported. */
@@ -202,6 +208,11 @@ static inline int tdx_mig_errno(u64 err)
 	return tdx_mig_is_busy(err) ? -EAGAIN : -EIO;
 }
 
+static inline u64 tdx_mig_gpa_entry(gfn_t gfn, unsigned int op)
+{
+	return gfn_to_gpa(gfn) | ((u64)op << TDX_MIG_GPA_ENTRY_OP_SHIFT);
+}
+
 extern bool enable_tdx_mig;
 
 int tdx_mig_hardware_setup(const struct tdx_sys_info *sysinfo);
@@ -234,6 +245,13 @@ unsigned int tdx_mig_gpa_op(u64 entry);
 unsigned int tdx_mig_gpa_status(u64 entry);
 struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd);
 u64 *tdx_mig_page_entries(struct page *page);
+
+bool tdx_mig_lock_export(struct kvm *kvm, bool exclusive);
+void tdx_mig_unlock_export(struct kvm *kvm, bool exclusive);
+void tdx_mig_unprotect(struct kvm *kvm, const u64 *entries, unsigned int first,
+		       unsigned int end, unsigned int op);
+void tdx_mig_reset_dirty_log(struct kvm *kvm);
+int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn);
 
 int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
 int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
@@ -274,6 +292,12 @@ static inline bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err) { 
 static inline bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn) { return false; }
 static inline void tdx_mig_start_import(struct kvm *kvm) { }
 
+static inline int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)
+{
+	KVM_BUG_ON(1, kvm);
+	return -EIO;
+}
+
 static inline bool tdx_mig_is_vcpu_cmd(u32 id) { return false; }
 static inline int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *cmd)
 {
@@ -281,5 +305,9 @@ static inline int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *
 }
 
 #endif /* CONFIG_KVM_INTEL_TDX_MIG */
+
+enum kvm_external_wrprot_result tdx_mig_write_protect(struct kvm *kvm, const gfn_t *gfns,
+						      unsigned int nr);
+void tdx_mig_track(struct kvm *kvm);
 
 #endif /* __KVM_X86_VMX_TDX_MIG_H */

@@ -76,6 +76,9 @@ int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	if (err)
 		return tdx_mig_errno(err);
 
+	/* The pause is as good as a TLB tracking. */
+	kvm_tdx->mig->track_needed = false;
+
 	/* Pages cannot be added any more, neither on demand nor in advance. */
 	kvm->arch.pre_fault_allowed = false;
 	tdx_mig_set_phase(kvm, TDX_MIG_PAUSED_EXPORT);
@@ -167,6 +170,62 @@ static u64 tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int nr)
 	return count;
 }
 
+static bool tdx_mig_has_cancel(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (tdx_mig_gpa_op(entries[i]) == TDX_MIG_GPA_OP_CANCEL)
+			return true;
+	}
+
+	return false;
+}
+
+/*
+ * One call of the leaf.  It has to be exclusive for pages whose export is
+ * canceled, as the TDX module unblocks them, and no vCPU must do the same at that
+ * time.  And it should be if vCPUs were in the way of the last call.
+ */
+static int tdx_mig_export_mem_once(struct tdx_mig_stream *stream,
+				   const struct tdx_mem_bundle *bundle, unsigned int nr,
+				   bool exclusive, bool resume, u64 *info, u64 *err)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int first = tdx_gpa_list_first(*info);
+	struct kvm *kvm = stream->kvm;
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 nr_units;
+	int r = 0;
+
+	exclusive = tdx_mig_lock_export(kvm, exclusive);
+
+	if (kvm_tdx->mig->phase != TDX_MIG_LIVE_EXPORT &&
+	    kvm_tdx->mig->phase != TDX_MIG_PAUSED_EXPORT) {
+		r = -ECANCELED;
+		goto unlock;
+	}
+
+	WRITE_ONCE(kvm_tdx->mig->exported, true);
+	if (!exclusive) {
+		*err = tdh_export_mem(&kvm_tdx->td, bundle, stream->index, resume, info,
+				      &nr_units);
+		goto unlock;
+	}
+
+	*err = tdh_do_no_vcpus(tdh_export_mem, kvm, &kvm_tdx->td, bundle, stream->index,
+			       resume, info, &nr_units);
+	tdx_mig_unprotect(kvm, entries, first,
+			  tdx_mig_status(*err) ? tdx_gpa_list_first(*info) : nr,
+			  TDX_MIG_GPA_OP_CANCEL);
+
+unlock:
+	tdx_mig_unlock_export(kvm, exclusive);
+
+	return r;
+}
+
 int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct tdx_mem_bundle bundle = {
@@ -174,11 +233,9 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		.buf_list = stream->buf_list,
 		.mac_list = { stream->mac_list[0], stream->mac_list[1] },
 	};
-	struct kvm *kvm = stream->kvm;
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	unsigned int nr = cmd->value, resumes = 0, retries = 0;
-	u64 info, nr_units, err;
-	bool resume = false;
+	bool has_cancel, resume = false;
+	u64 info, err = 0;
 	int r;
 
 	if (!cmd->value || cmd->value > stream->nr_bufs)
@@ -190,21 +247,20 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	tdx_mig_fill_buf_list(stream, nr);
 	info = tdx_gpa_list_info(stream->gpa_list, nr);
+	has_cancel = tdx_mig_has_cancel(stream, nr);
+
+	guard(srcu)(&stream->kvm->srcu);
 
 	/*
 	 * The leaf is interrupted by every host interrupt, so let go of mmu_lock
 	 * for the waiters.  Each call processes at least one entry.
 	 */
 	for (;;) {
-		read_lock(&kvm->mmu_lock);
-		if (kvm_tdx->mig->phase != TDX_MIG_PAUSED_EXPORT) {
-			read_unlock(&kvm->mmu_lock);
-			return -ECANCELED;
-		}
-		WRITE_ONCE(kvm_tdx->mig->exported, true);
-		err = tdh_export_mem(&kvm_tdx->td, &bundle, stream->index, resume,
-				     &info, &nr_units);
-		read_unlock(&kvm->mmu_lock);
+		r = tdx_mig_export_mem_once(stream, &bundle, nr,
+					    has_cancel || tdx_mig_is_busy(err), resume,
+					    &info, &err);
+		if (r)
+			return r;
 
 		if (tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE &&
 		    resumes++ < TDX_MIG_MAX_RESUMES)
@@ -274,11 +330,19 @@ static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned i
 {
 	u64 info = tdx_gpa_list_info(gpa_list, nr);
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 err;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
 	/* The leaf has no memory of its interruption, @info tells where to go on. */
-	return tdx_mig_retry(tdh_do_no_vcpus(tdh_export_restore, kvm, &kvm_tdx->td, &info));
+	err = tdx_mig_retry(tdh_do_no_vcpus(tdh_export_restore, kvm, &kvm_tdx->td, &info));
+
+	/* Exported pages are write-blocked, restored ones are not. */
+	tdx_mig_unprotect(kvm, tdx_mig_page_entries(gpa_list), 0,
+			  tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr,
+			  TDX_MIG_GPA_OP_MIGRATE);
+
+	return err;
 }
 
 static bool tdx_mig_has_busy_entry(struct page *gpa_list, unsigned int nr)
@@ -294,11 +358,6 @@ static bool tdx_mig_has_busy_entry(struct page *gpa_list, unsigned int nr)
 	return false;
 }
 
-static u64 tdx_mig_gpa_entry(gfn_t gfn, unsigned int op)
-{
-	return gfn_to_gpa(gfn) | ((u64)op << TDX_MIG_GPA_ENTRY_OP_SHIFT);
-}
-
 /*
  * Bring all exported pages back to what they were.  Any page that is mapped may
  * be one of them, the TDX module knows which.
@@ -312,6 +371,8 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 	gfn_t next = 0, start;
 	int nr, i, r;
 	u64 err;
+
+	guard(srcu)(&kvm->srcu);
 
 	do {
 		if (signal_pending(current))
@@ -378,6 +439,8 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		if (r)
 			return r;
 	}
+
+	tdx_mig_reset_dirty_log(kvm);
 
 	guard(write_lock)(&kvm->mmu_lock);
 

@@ -400,6 +400,7 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 static void tdx_mig_free(struct tdx_mig *mig)
 {
 	tdx_mig_free_page(&mig->restore_list);
+	tdx_mig_free_page(&mig->block_list);
 	bitmap_free(mig->stream_ids);
 	kfree(mig->migsc);
 	kfree(mig);
@@ -419,7 +420,9 @@ int tdx_mig_vm_init(struct kvm *kvm)
 
 	mig->stream_ids = bitmap_zalloc(max_migs, GFP_KERNEL_ACCOUNT);
 	mig->migsc = kcalloc(max_migs, sizeof(*mig->migsc), GFP_KERNEL_ACCOUNT);
-	if (!mig->stream_ids || !mig->migsc || !tdx_mig_alloc_page(&mig->restore_list)) {
+	if (!mig->stream_ids || !mig->migsc ||
+	    !tdx_mig_alloc_page(&mig->restore_list) ||
+	    !tdx_mig_alloc_page(&mig->block_list)) {
 		tdx_mig_free(mig);
 		return -ENOMEM;
 	}

@@ -1,0 +1,626 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The dirty log of private memory: it reports each page that a TD writes to
+ * while its migration is live, so that the destination gets all of the memory
+ * although most of it is sent while the TD runs.
+ */
+#include <linux/bitmap.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+#include "tdx_test.h"
+
+/* More pages than the TDX module blocks in one go, and no multiple of 64. */
+#define MEM_SLOT		TD_SLOT_UNACCEPTED
+#define MEM_GPA			0x40000000UL
+#define MEM_PAGES		1150UL
+#define BITMAP_WORDS		DIV_ROUND_UP(MEM_PAGES, 64)
+
+#define NR_ROUNDS		4
+/* Written in every round. */
+#define HOT_STRIDE		16
+/* Each of the others is written in at most one round. */
+#define COLD_STRIDE		(NR_ROUNDS + 3)
+
+#define SIM_LEAVES		"/sys/kernel/debug/tdx_sim/leaves"
+#define LEAF_TDH_MEM_TRACK	38
+#define LEAF_TDH_EXPORT_BLOCKW	65
+#define LEAF_TDH_EXPORT_UNBLOCKW	75
+
+static bool is_written_in(u64 page, u64 round)
+{
+	return !round || !(page % HOT_STRIDE) || page % COLD_STRIDE == round;
+}
+
+static u64 value_of(u64 page, u64 round)
+{
+	return page << 32 | (round + 1);
+}
+
+static u64 *guest_page(u64 page)
+{
+	return (u64 *)(MEM_GPA + page * PAGE_SIZE);
+}
+
+static void guest_code(void)
+{
+	u64 page, round, last[MEM_PAGES];
+
+	td_accept_pages(MEM_GPA, MEM_PAGES);
+
+	for (round = 0; round <= NR_ROUNDS; round++) {
+		for (page = 0; page < MEM_PAGES; page++) {
+			if (!is_written_in(page, round))
+				continue;
+			WRITE_ONCE(*guest_page(page), value_of(page, round));
+			last[page] = round;
+		}
+		GUEST_SYNC(round);
+	}
+
+	for (page = 0; page < MEM_PAGES; page++)
+		__GUEST_ASSERT(READ_ONCE(*guest_page(page)) == value_of(page, last[page]),
+			       "Page %lu, round %lu: %lx", page, last[page],
+			       *guest_page(page));
+	GUEST_DONE();
+}
+
+static struct kvm_vm *create_td(u64 attributes, bool manual_protect,
+				struct kvm_vcpu **vcpu)
+{
+	struct kvm_vm *vm = __td_create(attributes, 1, MEM_PAGES, guest_code, vcpu);
+
+	if (manual_protect)
+		vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+			      KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	td_add_unaccepted_memory(vm, MEM_SLOT, MEM_GPA, MEM_PAGES);
+	td_launch(vm);
+	return vm;
+}
+
+static int set_log(struct kvm_vm *vm, bool enable)
+{
+	struct kvm_userspace_memory_region2 region = memslot2region(vm, MEM_SLOT)->region;
+
+	region.flags = KVM_MEM_GUEST_MEMFD | (enable ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+	return __vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region);
+}
+
+static void enable_log(struct kvm_vm *vm)
+{
+	int ret = set_log(vm, true);
+
+	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_SET_USER_MEMORY_REGION2, ret));
+}
+
+static unsigned int count_dirty(unsigned long *bitmap)
+{
+	unsigned int nr = 0;
+	u64 page;
+
+	for (page = 0; page < MEM_PAGES; page++)
+		nr += test_bit(page, bitmap);
+	return nr;
+}
+
+static unsigned int get_log(struct kvm_vm *vm, unsigned long *bitmap)
+{
+	kvm_vm_get_dirty_log(vm, MEM_SLOT, bitmap);
+	return count_dirty(bitmap);
+}
+
+static void clear_log(struct kvm_vm *vm, unsigned long *bitmap)
+{
+	kvm_vm_clear_dirty_log(vm, MEM_SLOT, bitmap, 0, MEM_PAGES);
+}
+
+/* Calls of a leaf so far; 0 on a machine that does not count them. */
+static u64 count_leaf(unsigned int leaf)
+{
+	char who[8];
+	unsigned int nr;
+	u64 calls, ret = 0;
+	FILE *f = fopen(SIM_LEAVES, "r");
+
+	if (!f)
+		return 0;
+	while (fscanf(f, "%7s %u %lu", who, &nr, &calls) == 3) {
+		if (!strcmp(who, "host") && nr == leaf)
+			ret = calls;
+	}
+	fclose(f);
+	return ret;
+}
+
+static bool has_leaf_counters(void)
+{
+	return !access(SIM_LEAVES, R_OK);
+}
+
+static struct td_mig_bundle *next_bundle(struct td_mig *m)
+{
+	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
+	return &m->bundles[m->nr_bundles++];
+}
+
+struct batch {
+	struct td_mig *m;
+	u64 gpa_list[TDX_MIG_BUF_LIST_PAGES_MAX];
+	u32 nr;
+	u32 nr_exported;
+};
+
+static void flush_batch(struct batch *b)
+{
+	struct td_mig_bundle *bundle;
+	u64 hw_error;
+	int i, ret;
+
+	if (!b->nr)
+		return;
+
+	bundle = next_bundle(b->m);
+	ret = __td_mig_export_mem(&b->m->streams[0], b->gpa_list, b->nr, bundle, &hw_error);
+	TEST_ASSERT(!ret, "Export of memory failed, errno %d (%s), hw_error 0x%lx",
+		    errno, strerror(errno), hw_error);
+
+	for (i = 0; i < b->nr; i++)
+		b->nr_exported += !!(bundle->gpa_list[i] & TDX_MIG_GPA_ENTRY_OP_MASK);
+	b->nr = 0;
+}
+
+static void add_to_batch(struct batch *b, gpa_t gpa)
+{
+	b->gpa_list[b->nr++] = gpa | (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+	if (b->nr == ARRAY_SIZE(b->gpa_list))
+		flush_batch(b);
+}
+
+/* Returns the number of pages that the TDX module was willing to export. */
+static u32 export_logged(struct td_mig *m, unsigned long *bitmap)
+{
+	struct batch b = { .m = m };
+	u64 page;
+
+	for (page = 0; page < MEM_PAGES; page++) {
+		if (test_bit(page, bitmap))
+			add_to_batch(&b, MEM_GPA + page * PAGE_SIZE);
+	}
+	flush_batch(&b);
+	return b.nr_exported;
+}
+
+/* Memory that is not logged has to wait for the pause. */
+static void export_slots_without_log(struct td_mig *m)
+{
+	struct userspace_mem_region *region;
+	struct batch b = { .m = m };
+	sparsebit_idx_t first, last, pfn;
+	int ctr;
+
+	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
+		if (region->region.slot == MEM_SLOT ||
+		    !sparsebit_any_set(region->protected_phy_pages))
+			continue;
+
+		sparsebit_for_each_set_range(region->protected_phy_pages, first, last) {
+			for (pfn = first; pfn <= last; pfn++)
+				add_to_batch(&b, pfn << m->src->page_shift);
+		}
+	}
+	flush_batch(&b);
+}
+
+static void export_track(struct td_mig *m)
+{
+	u64 hw_error;
+	int ret = __td_mig_export_track(&m->streams[0], false, next_bundle(m), &hw_error);
+
+	TEST_ASSERT(!ret, "Export of an epoch token failed, errno %d (%s), hw_error 0x%lx",
+		    errno, strerror(errno), hw_error);
+}
+
+/* Send what was written until now, and start to look for new writes. */
+static void precopy(struct td_mig *m)
+{
+	unsigned long bitmap[BITMAP_WORDS], again[BITMAP_WORDS];
+	unsigned int nr;
+
+	nr = get_log(m->src, bitmap);
+	clear_log(m->src, bitmap);
+	TEST_ASSERT_EQ(get_log(m->src, again), 0);
+
+	/* The TDX module exports pages only that KVM has blocked and tracked. */
+	TEST_ASSERT_EQ(export_logged(m, bitmap), nr);
+	export_track(m);
+}
+
+static void check_log(struct kvm_vm *vm, u64 round)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	unsigned int nr = get_log(vm, bitmap), nr_written = 0;
+	u64 page;
+
+	for (page = 0; page < MEM_PAGES; page++) {
+		if (!is_written_in(page, round))
+			continue;
+		nr_written++;
+		TEST_ASSERT(test_bit(page, bitmap), "Write to page %lu in round %lu is lost",
+			    page, round);
+	}
+
+	/* One page too many now and then is fine, all pages are not. */
+	TEST_ASSERT(nr < 2 * nr_written, "%u dirty pages, %u written", nr, nr_written);
+}
+
+static void stop_and_copy(struct td_mig *m)
+{
+	unsigned long bitmap[BITMAP_WORDS], again[BITMAP_WORDS];
+
+	td_mig_export_pause(m);
+
+	get_log(m->src, bitmap);
+	clear_log(m->src, bitmap);
+	TEST_ASSERT_EQ(get_log(m->src, again), 0);
+	export_logged(m, bitmap);
+
+	export_slots_without_log(m);
+	td_mig_export_td_and_vcpus(m);
+	td_mig_export_start_token(m);
+}
+
+static void import_and_run(struct td_mig *m, u64 first_round)
+{
+	struct td_mig_dest d;
+	u64 round;
+
+	td_mig_dest_create(&d, m);
+	td_mig_import(&d, m, 0, m->nr_bundles - 1);
+	td_mig_import_end(&d);
+
+	for (round = first_round; round <= NR_ROUNDS; round++)
+		td_vcpu_run_to_sync(d.vcpus[0], round);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+}
+
+/* ------------------------------------------------------------ memory slots */
+
+TD_TEST(td_that_cannot_migrate_has_no_dirty_log)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(0, true, &vcpu);
+
+	TD_EXPECT_ERRNO(EINVAL, set_log(vm, true));
+	TD_EXPECT_ERRNO(EINVAL, set_log(vm, false));
+	kvm_vm_free(vm);
+}
+
+TD_TEST(dirty_log_takes_manual_protection)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, false, &vcpu);
+
+	TD_EXPECT_ERRNO(EINVAL, set_log(vm, true));
+	vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		      KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	enable_log(vm);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(nothing_but_the_log_of_a_slot_can_change)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	const struct kvm_userspace_memory_region2 slot = memslot2region(vm, MEM_SLOT)->region;
+	struct kvm_userspace_memory_region2 region;
+	int other = vm_create_guest_memfd(vm, MEM_PAGES * PAGE_SIZE, 0);
+
+	region = slot;
+	region.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+	region.guest_memfd = other;
+	TD_EXPECT_ERRNO(EINVAL, __vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region));
+
+	region = slot;
+	region.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+	region.guest_memfd_offset += PAGE_SIZE;
+	TD_EXPECT_ERRNO(EINVAL, __vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region));
+
+	region = slot;
+	region.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+	region.guest_phys_addr += MEM_PAGES * PAGE_SIZE;
+	TD_EXPECT_ERRNO(EINVAL, __vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region));
+
+	region = slot;
+	region.flags = KVM_MEM_LOG_DIRTY_PAGES;
+	TD_EXPECT_ERRNO(EINVAL, __vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region));
+
+	region = slot;
+	region.flags |= KVM_MEM_READONLY;
+	TD_EXPECT_ERRNO(EINVAL, __vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region));
+
+	region = slot;
+	TEST_ASSERT(!__vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region),
+		    "A slot may stay as it is, errno %d", errno);
+
+	kvm_free_fd(other);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(td_runs_on_while_its_log_is_switched_on_and_off)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	u64 round;
+
+	for (round = 0; round <= NR_ROUNDS; round++) {
+		enable_log(vm);
+		TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+		td_vcpu_run_to_sync(vcpu, round);
+		TEST_ASSERT(!set_log(vm, false), "Cannot disable the log, errno %d", errno);
+	}
+	td_vcpu_run_to_done(vcpu);
+	kvm_vm_free(vm);
+}
+
+static void *toggle_log(void *arg)
+{
+	struct kvm_vm *vm = arg;
+	int i;
+
+	for (i = 0; i < 200; i++)
+		TEST_ASSERT(!set_log(vm, !(i & 1)), "Change %d, errno %d", i, errno);
+	return NULL;
+}
+
+TD_TEST(page_faults_go_on_while_the_log_is_switched)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	pthread_t thread;
+	u64 round;
+
+	kvm_pthread_create(&thread, NULL, toggle_log, vm);
+	for (round = 0; round <= NR_ROUNDS; round++)
+		td_vcpu_run_to_sync(vcpu, round);
+	td_vcpu_run_to_done(vcpu);
+	kvm_pthread_join(thread, NULL);
+	kvm_vm_free(vm);
+}
+
+/* ---------------------------------------------------------------- sessions */
+
+TD_TEST(mapped_pages_stay_dirty_until_a_session_starts)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	enable_log(vm);
+	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	clear_log(vm, bitmap);
+	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(pages_that_do_not_exist_become_dirty_with_the_first_access)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+
+	enable_log(vm);
+	get_log(vm, bitmap);
+	clear_log(vm, bitmap);
+	TEST_ASSERT_EQ(get_log(vm, bitmap), 0);
+	td_vcpu_run_to_sync(vcpu, 0);
+	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(td_is_migrated_while_it_runs)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
+	u64 round;
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+
+	for (round = 1; round < NR_ROUNDS; round++) {
+		precopy(&m);
+		td_vcpu_run_to_sync(vcpu, round);
+		check_log(vm, round);
+	}
+	stop_and_copy(&m);
+
+	import_and_run(&m, NR_ROUNDS);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(first_write_to_a_page_costs_one_call_of_the_tdx_module)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	u64 blocks, unblocks, tracks;
+	unsigned int nr_written;
+	struct td_mig m;
+
+	if (!has_leaf_counters()) {
+		kvm_vm_free(vm);
+		SKIP(return, "The TDX module does not count its calls");
+	}
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+
+	blocks = count_leaf(LEAF_TDH_EXPORT_BLOCKW);
+	tracks = count_leaf(LEAF_TDH_MEM_TRACK);
+	precopy(&m);
+	blocks = count_leaf(LEAF_TDH_EXPORT_BLOCKW) - blocks;
+	tracks = count_leaf(LEAF_TDH_MEM_TRACK) - tracks;
+	/* The TDX module may be interrupted, but not for each page. */
+	TEST_ASSERT(blocks >= 3 && blocks < MEM_PAGES / 8, "%lu calls to block", blocks);
+	TEST_ASSERT_EQ(tracks, 1);
+
+	unblocks = count_leaf(LEAF_TDH_EXPORT_UNBLOCKW);
+	tracks = count_leaf(LEAF_TDH_MEM_TRACK);
+	td_vcpu_run_to_sync(vcpu, 1);
+	unblocks = count_leaf(LEAF_TDH_EXPORT_UNBLOCKW) - unblocks;
+	tracks = count_leaf(LEAF_TDH_MEM_TRACK) - tracks;
+	nr_written = get_log(vm, bitmap);
+	TEST_ASSERT_EQ(unblocks, nr_written);
+	TEST_ASSERT_EQ(tracks, 0);
+
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(aborted_session_leaves_all_pages_dirty_and_another_one_succeeds)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+	precopy(&m);
+	td_vcpu_run_to_sync(vcpu, 1);
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&m);
+
+	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	td_vcpu_run_to_sync(vcpu, 2);
+
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	td_mig_export_immutable(&m);
+	precopy(&m);
+	td_vcpu_run_to_sync(vcpu, 3);
+	check_log(vm, 3);
+	stop_and_copy(&m);
+	import_and_run(&m, NR_ROUNDS);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(session_that_is_aborted_in_the_pause_leaves_all_pages_dirty)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
+	u64 round;
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+	td_mig_export_pause(&m);
+	get_log(vm, bitmap);
+	clear_log(vm, bitmap);
+	TEST_ASSERT_EQ(export_logged(&m, bitmap), MEM_PAGES);
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+
+	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	for (round = 1; round <= NR_ROUNDS; round++)
+		td_vcpu_run_to_sync(vcpu, round);
+	td_vcpu_run_to_done(vcpu);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(page_whose_export_is_canceled_is_writable_and_dirty)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
+	u64 gpa, hw_error;
+	u64 unblocks;
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+	precopy(&m);
+
+	/* Page 0 is among those that the guest is going to write to. */
+	gpa = MEM_GPA | (u64)TDX_MIG_GPA_OP_CANCEL << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &gpa, 1, next_bundle(&m), &hw_error),
+		    "Cannot cancel, errno %d, hw_error 0x%lx", errno, hw_error);
+	TEST_ASSERT_EQ(get_log(vm, bitmap), 1);
+	TEST_ASSERT(test_bit(0, bitmap), "The canceled page is not dirty");
+	export_track(&m);
+
+	unblocks = count_leaf(LEAF_TDH_EXPORT_UNBLOCKW);
+	td_vcpu_run_to_sync(vcpu, 1);
+	if (has_leaf_counters())
+		TEST_ASSERT_EQ(count_leaf(LEAF_TDH_EXPORT_UNBLOCKW) - unblocks,
+			       get_log(vm, bitmap) - 1);
+	check_log(vm, 1);
+	stop_and_copy(&m);
+	import_and_run(&m, 2);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+/* The log is read and cleared, and pages are exported, while the TD writes. */
+static void *run_rounds(void *vcpu)
+{
+	u64 round;
+
+	for (round = 1; round < NR_ROUNDS; round++)
+		td_vcpu_run_to_sync(vcpu, round);
+	return NULL;
+}
+
+TD_TEST(no_write_is_lost_while_the_log_is_cleared)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
+	pthread_t thread;
+	int i;
+
+	td_vcpu_run_to_sync(vcpu, 0);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+
+	kvm_pthread_create(&thread, NULL, run_rounds, vcpu);
+	for (i = 0; i < 8; i++) {
+		get_log(vm, bitmap);
+		clear_log(vm, bitmap);
+		/* Pages that are written meanwhile are refused, and dirty again. */
+		export_logged(&m, bitmap);
+		export_track(&m);
+	}
+	kvm_pthread_join(thread, NULL);
+
+	stop_and_copy(&m);
+	import_and_run(&m, NR_ROUNDS);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
+
+	return test_harness_run(argc, argv);
+}
