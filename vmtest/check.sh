@@ -36,7 +36,7 @@ total() {
 }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log".*' EXIT
 
 # part LABEL COMMAND...: run one part, show it, total it.
 part() {
@@ -56,9 +56,22 @@ tap() {
 	return $ret
 }
 
+fuzz() {
+	if make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" \
+		FUZZ_SECONDS=20 fuzz-short >"$log.fuzz" 2>&1; then
+		grep -E 'number_of_executed_units' "$log.fuzz" || true
+		echo "1 passed, 0 failed"
+	else
+		tail -n 40 "$log.fuzz"
+		echo "0 passed, 1 failed"
+		return 1
+	fi
+}
+
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the module model: unit tests and conformance" \
 	make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" check
+part "the module model: 20 seconds of fuzzing" fuzz
 part "static checks" "$TOP/vmtest/static.sh" "$obj"
 part "the machine" "$TOP/vmtest/test.sh" "$obj"
 

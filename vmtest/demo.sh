@@ -4,6 +4,7 @@
 # one watches.  The exit status tells whether the guest arrived whole.
 #
 # Usage: demo.sh OBJDIR
+# Environment: DEMO_ARGS, more arguments for the demo program (vmtest/demo/demo.c)
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -27,7 +28,7 @@ gcc -static -O2 -Wall -Wextra -Werror -o "$out/init" "$TOP/vmtest/init.c"
 live=
 [ ! -t 1 ] || live=--live
 cat >"$out/tests.list" <<END
-demo 120 tdx=1,tdx_mig=1 /tests/demo --kernel /tests/bzImage --initrd /tests/initramfs.cpio $live
+demo 120 tdx=1,tdx_mig=1 /tests/demo --kernel /tests/bzImage --initrd /tests/initramfs.cpio ${DEMO_ARGS:-} $live
 END
 "$TOP/vmtest/initramfs.sh" "$out/machine.cpio" "$obj" "$out/init" "$out/tests.list" \
 	"$out/demo/demo" "$BUILD/guest/arch/x86/boot/bzImage" "$out/guest/initramfs.cpio"

@@ -28,6 +28,7 @@
 #define DEFAULT_MEM_MIB		64
 #define DEFAULT_TICKS		16
 #define DEFAULT_TIMEOUT		80
+#define DEFAULT_ROUNDS		4
 #define MIB_SHIFT		20
 #define POLL_MS			100
 
@@ -283,12 +284,13 @@ static void usage(const char *name)
 		"  --vcpus N        vCPUs of the guest (1)\n"
 		"  --before TICKS   ticks to watch before the migration (%u)\n"
 		"  --after TICKS    ticks to watch after it (%u)\n"
-		"  --rounds N       send memory so many times while the guest runs (0)\n"
+		"  --rounds N       send memory so many times while the guest runs (%u)\n"
 		"  --timeout SECS   give up after that (%u)\n"
 		"  --append WORDS   add to the command line of the guest\n"
 		"  --live           rewrite progress lines also when not on a terminal\n"
 		"  --boot-only TICKS  no migration: boot, run so many ticks, reset\n",
-		name, DEFAULT_MEM_MIB, DEFAULT_TICKS, DEFAULT_TICKS, DEFAULT_TIMEOUT);
+		name, DEFAULT_MEM_MIB, DEFAULT_TICKS, DEFAULT_TICKS, DEFAULT_ROUNDS,
+		DEFAULT_TIMEOUT);
 	exit(EXIT_FAILURE);
 }
 
@@ -371,6 +373,7 @@ int main(int argc, char **argv)
 	struct demo demo = {
 		.vmm.mem_size = (u64)DEFAULT_MEM_MIB << MIB_SHIFT,
 		.vmm.nr_vcpus = 1,
+		.vmm.max_rounds = DEFAULT_ROUNDS,
 		.ticks_before = DEFAULT_TICKS,
 		.ticks_after = DEFAULT_TICKS,
 		.timeout = DEFAULT_TIMEOUT,

@@ -36,6 +36,8 @@
  *
  *	KVM_CREATE_DEVICE, KVM_SET_DEVICE_ATTR, mmap()
  *	EXPORT_STATE_IMMUTABLE			stream 0, starts the session
+ *	KVM_CLEAR_DIRTY_LOG, EXPORT_MEM ...,
+ *	EXPORT_TRACK				optional, in rounds, vCPUs run
  *	stop all vCPUs
  *	EXPORT_PAUSE				any stream
  *	EXPORT_MEM ...				any stream, all private pages
