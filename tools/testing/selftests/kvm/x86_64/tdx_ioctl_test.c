@@ -67,6 +67,27 @@ TD_TEST(capabilities_refuse_flags_short_buffers_and_bad_addresses)
 	kvm_vm_free(vm);
 }
 
+TD_TEST(migration_shows_only_when_it_is_switched_on)
+{
+	const bool on = get_kvm_intel_param_bool("tdx_mig");
+	struct kvm_vm *vm = td_create_uninitialized(1, 0);
+	struct kvm_tdx_capabilities *caps = td_get_capabilities(vm);
+	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, 0);
+
+	TEST_ASSERT_EQ(!!(caps->supported_attrs & TDX_TD_ATTR_MIGRATABLE), on);
+	TEST_ASSERT_EQ(!__kvm_test_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM), on);
+	if (!on) {
+		TD_EXPECT_ERRNO(ENODEV,
+				__kvm_test_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM));
+		TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(vm, KVM_TDX_INIT_VM,
+						      KVM_TDX_INIT_VM_F_MIG_DEST, init, NULL));
+		TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(vm, KVM_TDX_SERVTD_BIND, 0, NULL, NULL));
+	}
+	free(init);
+	free(caps);
+	kvm_vm_free(vm);
+}
+
 TD_TEST(init_vm_refuses_what_is_not_supported)
 {
 	struct kvm_vm *vm = td_create_uninitialized(1, 0);

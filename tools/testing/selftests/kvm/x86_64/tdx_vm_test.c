@@ -2,6 +2,8 @@
 /*
  * Life of a TD, its private and shared memory, interrupts.
  */
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -178,6 +180,38 @@ TD_TEST(more_tds_than_key_ids_live_one_after_another)
 
 	for (i = 0; i < NR_TDS_IN_A_ROW; i++)
 		run_one_td(guest_done);
+}
+
+static void set_cpu1_online(bool online)
+{
+	static const char path[] = "/sys/devices/system/cpu/cpu1/online";
+	int fd = open(path, O_WRONLY);
+
+	TEST_ASSERT(fd >= 0, "%s: errno %d", path, errno);
+	TEST_ASSERT(write(fd, online ? "1" : "0", 1) == 1, "CPU 1 %s: errno %d",
+		    online ? "online" : "offline", errno);
+	close(fd);
+}
+
+TD_TEST(td_moves_on_when_its_cpu_goes_offline_and_comes_back)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = td_create_with_one_vcpu(&vcpu, guest_sync_and_done);
+	cpu_set_t all;
+
+	TEST_ASSERT(!sched_getaffinity(0, sizeof(all), &all), "errno %d", errno);
+	td_launch(vm);
+	pin_self_to_cpu(1);
+	td_vcpu_run_to_sync(vcpu, 1);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(all), &all), "errno %d", errno);
+	set_cpu1_online(false);
+	td_vcpu_run_to_sync(vcpu, 2);
+	set_cpu1_online(true);
+	td_vcpu_run_to_done(vcpu);
+	kvm_vm_free(vm);
+
+	pin_self_to_cpu(1);
+	run_one_td(guest_done);
 }
 
 static void guest_spin(void)
