@@ -49,14 +49,14 @@ while read -r line; do
 			cp "$TOP/$f" "$to"
 		done
 	done
-	git -C "$work" mailinfo .git/msg .git/diff <"$TOP/patches/$patch" >"$work/.git/info"
+	git -C "$work" mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$patch" >"$work/.git/mail.info"
 	patch -d "$work" -p1 -F0 -s --no-backup-if-mismatch <"$TOP/patches/$patch" ||
 		die "$patch does not apply in the series"
 	git -C "$work" add -A
 	{
-		sed -n 's/^Subject: //p' "$work/.git/info"
+		sed -n 's/^Subject: //p' "$work/.git/mail.info"
 		echo
-		cat "$work/.git/msg"
+		cat "$work/.git/mail.msg"
 	} | git -C "$work" commit -q -F -
 done <"$TOP/patches/series"
 
