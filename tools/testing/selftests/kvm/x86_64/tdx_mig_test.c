@@ -466,7 +466,7 @@ TD_TEST(halted_vcpu_survives_sessions_that_come_and_go)
 		usleep(1000);
 	kvm_pthread_create(&waker, NULL, signal_msis, vcpu);
 	for (i = 0; i < NR_SESSIONS; i++) {
-		td_mig_install_key(TD_MIG_KEY);
+		td_mig_exchange_keys(&m);
 		td_mig_export_immutable(&m);
 		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 		td_mig_bundle_free(&m.bundles[--m.nr_bundles]);

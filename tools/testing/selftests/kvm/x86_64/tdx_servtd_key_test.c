@@ -25,7 +25,7 @@ static void guest_idle(void)
 
 static struct kvm_vm *create_target(struct kvm_vcpu **vcpu)
 {
-	return __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_idle, vcpu);
+	return td_create_unbound(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_idle, vcpu);
 }
 
 static struct kvm_vm *create_destination(void)
@@ -137,6 +137,7 @@ TD_TEST(forged_message_gives_no_key)
 {
 	struct kvm_vm *dst = create_destination(), *src;
 	struct td_migtd src_migtd, dst_migtd;
+	struct td_migtd_message *msg;
 	struct kvm_vcpu *vcpu;
 	struct td_mig m;
 
@@ -150,10 +151,10 @@ TD_TEST(forged_message_gives_no_key)
 
 	td_migtd_start(&src_migtd, 1, true);
 	td_migtd_start(&dst_migtd, 1, false);
-	while (!dst_migtd.message_length)
+	while (!(msg = td_migtd_find_message(&dst_migtd, 1)))
 		td_migtd_step(&dst_migtd, NULL);
 	/* The last byte of the key, in front of the authentication code. */
-	dst_migtd.message[dst_migtd.message_length - TD_SHA384_SIZE - 1] ^= 1;
+	msg->data[msg->length - TD_SHA384_SIZE - 1] ^= 1;
 	while (!src_migtd.reported)
 		td_migtd_step(&src_migtd, &dst_migtd);
 	TEST_ASSERT_EQ(src_migtd.result, MIGTD_SECURE_SESSION_ERROR);
@@ -184,8 +185,9 @@ static void pair_create(struct pair *p)
 	td_launch(p->vm);
 	td_vcpu_run_to_sync(p->vcpu, 1);
 	open_source(&p->mig, p->vm, p->vcpu);
+	p->mig.next_dst = td_mig_dest_create_vm();
+	td_migtd_bind(&p->dst_migtd, p->mig.next_dst, 0);
 	td_mig_dest_create(&p->dst, &p->mig);
-	td_migtd_bind(&p->dst_migtd, p->dst.vm, 0);
 }
 
 static void pair_free(struct pair *p)
@@ -238,7 +240,7 @@ TD_TEST(service_td_outlives_a_target_that_is_destroyed_half_way)
 	td_migtd_bind(&dst_migtd, dst, 0);
 	td_migtd_start(&src_migtd, 1, true);
 	td_migtd_start(&dst_migtd, 1, false);
-	while (!src_migtd.message_length)
+	while (!td_migtd_find_message(&src_migtd, 1))
 		td_migtd_step(&src_migtd, NULL);
 
 	/* The migration TD has read the key, and waits for the one of its peer. */
@@ -325,8 +327,7 @@ static void serve_until_killed(int to_parent, int from_parent)
 	td_migtd_create(&m);
 	write_all(to_parent, &m.vm->fd, sizeof(m.vm->fd));
 	read_all(from_parent, &bind, sizeof(bind));
-	m.handle = bind.handle;
-	memcpy(m.target_uuid, bind.target_uuid, sizeof(m.target_uuid));
+	td_migtd_set_target(&m, &bind);
 	status = td_migtd_read(&m, TD_MD_MIG_ENC_KEY, &word);
 	write_all(to_parent, &status, sizeof(status));
 	for (;;)

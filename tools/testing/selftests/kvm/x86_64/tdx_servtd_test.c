@@ -39,7 +39,7 @@ static void guest_report(void)
 
 static struct kvm_vm *create_target_running(void *guest_code, struct kvm_vcpu **vcpu)
 {
-	return __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_code, vcpu);
+	return td_create_unbound(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_code, vcpu);
 }
 
 static struct kvm_vm *create_target(void)
@@ -170,10 +170,10 @@ TD_TEST(binding_again_gives_the_same_handle)
 
 	td_migtd_create(&m);
 	td_migtd_bind(&m, target, 0);
-	handle = m.handle;
+	handle = m.target.handle;
 	td_launch(target);
 	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT_EQ(m.handle, handle);
+	TEST_ASSERT_EQ(m.target.handle, handle);
 	kvm_vm_free(target);
 	td_migtd_free(&m);
 }
@@ -413,14 +413,13 @@ TD_TEST(service_td_without_binding_has_no_access_and_lives_on)
 	td_migtd_bind(&bound, target, 0);
 
 	TEST_ASSERT(!can_access(&unbound), "Access without a handle");
-	unbound.handle = bound.handle;
-	memcpy(unbound.target_uuid, bound.target_uuid, sizeof(unbound.target_uuid));
+	unbound.target = bound.target;
 	TEST_ASSERT(!can_access(&unbound), "Access with a foreign handle");
 
-	bound.target_uuid[0] ^= 1;
+	bound.target.uuid[0] ^= 1;
 	TEST_ASSERT(!can_access(&bound), "Access to a TD of another name");
 	TEST_ASSERT_EQ(bound.report.tdx_status & TDX_STATUS_MASK, TDX_TARGET_UUID_MISMATCH);
-	bound.target_uuid[0] ^= 1;
+	bound.target.uuid[0] ^= 1;
 	TEST_ASSERT(can_access(&bound), "TDX status 0x%lx", bound.report.tdx_status);
 
 	kvm_vm_free(target);

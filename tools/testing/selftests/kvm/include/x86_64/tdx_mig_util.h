@@ -11,6 +11,7 @@
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_migtd.h"
 #include "tdx_util.h"
 
 #define TD_MIG_MAX_STREAMS	4
@@ -30,8 +31,6 @@
 #define TDX_MIGRATION_DECRYPTION_KEY_NOT_SET	0xC0000E0800000000ULL
 
 #define TD_MIG_NR_MSRS			3
-/* The key that all sessions use unless a test takes another one. */
-#define TD_MIG_KEY			0x5a
 
 struct td_mig_stream {
 	int fd;
@@ -83,6 +82,12 @@ struct td_mig {
 	/* Entries of a GPA list, as many as it can have unless the test says so. */
 	u32 nr_entries;
 
+	/* The last key exchange, and whether a session has used it. */
+	u64 exchange;
+	bool keys_used;
+	/* Destination of that exchange, until td_mig_dest_create() takes it. */
+	struct kvm_vm *next_dst;
+
 	/* In the order of their export. */
 	struct td_mig_bundle bundles[TD_MIG_MAX_BUNDLES];
 	int nr_bundles;
@@ -120,12 +125,22 @@ int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b
 void td_mig_bundle_free(struct td_mig_bundle *b);
 
 /*
- * Give all TDs that are in no session a key that is made of the byte @key, in
- * place of the service TDs that do so on a real machine.
+ * The migration TDs of the process, one for all its sources and one for all its
+ * destinations.  Their target is the one that was bound last.
  */
-void td_mig_install_key(u8 key);
+struct td_migtd *td_mig_src_migtd(void);
+struct td_migtd *td_mig_dst_migtd(void);
+/*
+ * Let the migration TDs exchange the keys for the next session of the source.
+ * The destination that is created next is the one that has its keys from there;
+ * further ones get the same key.  td_mig_init() does this for the first session.
+ */
+void td_mig_exchange_keys(struct td_mig *m);
+/* Parts of the above. */
+struct kvm_vm *td_mig_dest_create_vm(void);
+struct kvm_vm *td_mig_next_dest(struct td_mig *m);
 
-/* Open the source's streams and install its key; no session yet. */
+/* Open the source's streams and exchange its keys; no session yet. */
 void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
 		 int nr_vcpus, int nr_streams);
 /* The steps of the source, each collecting its bundles in @m. */

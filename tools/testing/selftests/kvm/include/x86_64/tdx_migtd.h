@@ -3,6 +3,9 @@
  * Migration TDs in KVM selftests: service TDs that exchange the keys of a
  * migration, and the part of the VMM that carries their messages.
  *
+ * A migration TD serves as many TDs as are bound to it, one request after another
+ * or several key exchanges at once.
+ *
  * FOR TESTS ONLY.  The migration TDs of this library know each other by a secret
  * that is in the source code, and do not encrypt what they send.  Real ones prove
  * by attestation what they are, and their VMM never sees a key.
@@ -61,6 +64,9 @@
 #define MIGTD_DATA_DONE			1ULL
 #define MIGTD_DATA_OP_SHIFT		8
 #define MIGTD_MAX_DATA			2048
+#define MIGTD_MAX_REQUEST		256
+/* Key exchanges that a migration TD remembers, most of all those under way. */
+#define MIGTD_MAX_SESSIONS		8
 
 struct migtd_buffer {
 	u64 status;
@@ -74,22 +80,28 @@ enum migtd_op {
 	MIGTD_OP_GET_TDREPORT		= 3,
 	/* Test only: one access to a field of the target. */
 	MIGTD_OP_ACCESS			= 0xf0,
+	/* Test only: the key of an exchange that has ended, for another target. */
+	MIGTD_OP_INSTALL_AGAIN		= 0xf1,
+};
+
+/* What a migration TD has to know of a target: results of KVM_TDX_SERVTD_BIND. */
+struct td_servtd_binding {
+	u64 uuid[TD_UUID_WORDS];
+	u64 handle;
 };
 
 struct migtd_start_migration {
 	u64 request_id;
 	u8 is_source;
 	u8 reserved[7];
-	u64 target_uuid[TD_UUID_WORDS];
-	u64 handle;
+	struct td_servtd_binding target;
 } __packed;
 
 kvm_static_assert(sizeof(struct migtd_start_migration) == 56);
 
 struct migtd_access {
 	u64 request_id;
-	u64 target_uuid[TD_UUID_WORDS];
-	u64 handle;
+	struct td_servtd_binding target;
 	u64 field;
 	u64 value;
 	u64 mask;
@@ -98,11 +110,18 @@ struct migtd_access {
 	u64 nr_reads;
 } __packed;
 
+struct migtd_install_again {
+	u64 request_id;
+	struct td_servtd_binding target;
+	u64 from_request_id;
+} __packed;
+
 /* Bits 15:8 of the status that ReportStatus tells. */
 enum migtd_result {
 	MIGTD_SUCCESS			= 0,
 	MIGTD_INVALID_PARAMETER		= 1,
 	MIGTD_UNSUPPORTED		= 2,
+	MIGTD_OUT_OF_RESOURCE		= 3,
 	MIGTD_TDX_MODULE_ERROR		= 4,
 	MIGTD_SECURE_SESSION_ERROR	= 6,
 	MIGTD_POLICY_UNSATISFIED	= 8,
@@ -114,6 +133,13 @@ struct migtd_report {
 	u64 value;
 } __packed;
 
+/* A message on its way, length 0 if there is none. */
+struct td_migtd_message {
+	u64 request_id;
+	u32 length;
+	u8 data[256];
+};
+
 /* A migration TD, as its VMM sees it. */
 struct td_migtd {
 	struct kvm_vm *vm;
@@ -121,18 +147,16 @@ struct td_migtd {
 	gpa_t buffer_gpa;
 	struct migtd_buffer *buffer;
 
-	/* The binding to serve. */
-	u64 handle;
-	u64 target_uuid[TD_UUID_WORDS];
+	/* The target of the next request: the one that was bound last. */
+	struct td_servtd_binding target;
 
 	/* The request that the migration TD gets next, length 0 if none. */
 	enum migtd_op op;
-	u8 request[256];
+	u8 request[MIGTD_MAX_REQUEST];
 	u32 request_length;
 
-	/* A message that was sent, until the peer receives it. */
-	u8 message[256];
-	u32 message_length;
+	/* Messages that were sent, until the peer receives them. */
+	struct td_migtd_message messages[MIGTD_MAX_SESSIONS];
 
 	/* How the last request ended. */
 	bool reported;
@@ -162,6 +186,7 @@ void td_servtd_hash(const u8 info_hash[TD_SHA384_SIZE], u64 attributes,
  * @hw_error may be NULL.
  */
 int __td_servtd_bind(int target_fd, struct kvm_tdx_servtd_bind *bind, u64 *hw_error);
+void td_migtd_set_target(struct td_migtd *m, const struct kvm_tdx_servtd_bind *bind);
 int __td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes,
 		    u64 *hw_error);
 void td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes);
@@ -176,8 +201,15 @@ void td_migtd_step(struct td_migtd *m, struct td_migtd *peer);
 
 /* Ask for a key exchange; td_migtd_step() does the rest. */
 void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source);
-/* A whole key exchange between the bound targets of @src and @dst. */
-void td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst);
+/* The message that @m has sent for a request, NULL if there is none. */
+struct td_migtd_message *td_migtd_find_message(struct td_migtd *m, u64 request_id);
+/*
+ * A whole key exchange between the targets of @src and @dst.  Returns its request
+ * id.
+ */
+u64 td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst);
+/* Give the target the key that an earlier exchange gave to another one. */
+void td_migtd_install_again(struct td_migtd *m, u64 from_request_id);
 
 /* One access to the bound target; returns the status of the TDX module. */
 u64 td_migtd_read(struct td_migtd *m, u64 field, u64 *value);

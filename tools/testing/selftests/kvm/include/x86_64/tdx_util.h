@@ -91,10 +91,14 @@ struct kvm_vm *td_create_uninitialized(u32 nr_vcpus, u64 nr_extra_pages);
 
 /*
  * Create a TD with @nr_vcpus initialized vCPUs that start at @guest_code.
- * @attributes are added to those that TDs of the library have anyway.
+ * @attributes are added to those that TDs of the library have anyway.  A TD with
+ * MIGRATABLE is bound to the migration TD for sources, unless the test does that
+ * itself.
  */
 struct kvm_vm *__td_create(u64 attributes, u32 nr_vcpus, u64 nr_extra_pages,
 			   void *guest_code, struct kvm_vcpu *vcpus[]);
+struct kvm_vm *td_create_unbound(u64 attributes, u32 nr_vcpus, u64 nr_extra_pages,
+				 void *guest_code, struct kvm_vcpu *vcpus[]);
 
 static inline struct kvm_vm *td_create(u32 nr_vcpus, void *guest_code,
 				       struct kvm_vcpu *vcpus[])

@@ -242,12 +242,13 @@ void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
 	memcpy(m->src_vcpus, vcpus, nr_vcpus * sizeof(*vcpus));
 	for (i = 0; i < nr_streams; i++)
 		td_mig_stream_open(&m->streams[i], src, i, TDX_MIG_BUF_LIST_PAGES_MAX);
-	td_mig_install_key(TD_MIG_KEY);
+	td_mig_exchange_keys(m);
 }
 
 void td_mig_export_immutable(struct td_mig *m)
 {
 	td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE);
+	m->keys_used = true;
 }
 
 void td_mig_export_pause(struct td_mig *m)
@@ -362,6 +363,9 @@ void td_mig_free(struct td_mig *m)
 		td_mig_stream_close(&m->streams[i]);
 	for (i = 0; i < m->nr_bundles; i++)
 		td_mig_bundle_free(&m->bundles[i]);
+	if (m->next_dst)
+		kvm_vm_free(m->next_dst);
+	m->next_dst = NULL;
 	m->nr_streams = 0;
 	m->nr_bundles = 0;
 }

@@ -29,18 +29,24 @@ static void td_mig_dest_add_slot(struct td_mig_dest *d, struct userspace_mem_reg
 				   (last - first + 1) << d->vm->page_shift);
 }
 
+struct kvm_vm *td_mig_dest_create_vm(void)
+{
+	struct kvm_vm *vm = td_create_barebones();
+	struct kvm_tdx_init_vm *init;
+
+	vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	init = td_alloc_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
+	td_vm_ioctl(vm, KVM_TDX_INIT_VM, KVM_TDX_INIT_VM_F_MIG_DEST, init);
+	free(init);
+	return vm;
+}
+
 void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m)
 {
 	struct userspace_mem_region *region;
-	struct kvm_tdx_init_vm *init;
 	int i, ctr;
 
-	*d = (struct td_mig_dest) { .vm = td_create_barebones() };
-
-	vm_enable_cap(d->vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
-	init = td_alloc_init_vm(d->vm, TDX_TD_ATTR_MIGRATABLE);
-	td_vm_ioctl(d->vm, KVM_TDX_INIT_VM, KVM_TDX_INIT_VM_F_MIG_DEST, init);
-	free(init);
+	*d = (struct td_mig_dest) { .vm = td_mig_next_dest(m) };
 
 	for (i = 0; i < m->nr_vcpus; i++) {
 		d->vcpus[i] = __vm_vcpu_add(d->vm, m->src_vcpus[i]->id);
@@ -53,7 +59,6 @@ void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m)
 	for (i = 0; i < m->nr_streams; i++)
 		td_mig_stream_open(&d->streams[i], d->vm, i, TDX_MIG_BUF_LIST_PAGES_MAX);
 	d->nr_streams = m->nr_streams;
-	td_mig_install_key(TD_MIG_KEY);
 }
 
 void td_mig_import(struct td_mig_dest *d, struct td_mig *m, int first, int last)
@@ -102,6 +107,9 @@ void td_mig_dest_free(struct td_mig_dest *d)
 
 void td_mig_migrate(struct td_mig *m, struct td_mig_dest *d)
 {
+	/* Those of a session that was aborted are gone. */
+	if (m->keys_used)
+		td_mig_exchange_keys(m);
 	td_mig_dest_create(d, m);
 	td_mig_export(m);
 	td_mig_import(d, m, 0, m->nr_bundles - 1);

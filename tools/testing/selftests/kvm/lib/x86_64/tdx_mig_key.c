@@ -2,23 +2,63 @@
 /*
  * Live migration of TDs in KVM selftests: session keys.
  *
- * On a real machine the service TDs of both sides agree on them.  The software
- * TDX platform has a knob for tests that do without.
+ * A test has a migration TD for all its sources, and another one for all its
+ * destinations, like the two hosts of a migration.
  */
 #include "kvm_util.h"
 #include "tdx_mig_util.h"
+#include "tdx_migtd.h"
 
-#define TD_SIM_SESSION_KEY	"/sys/kernel/debug/tdx_sim/session_key"
-#define TD_SIM_KEY_SIZE		32
+/* VMs do not survive fork(), so each process has its own. */
+struct process_migtd {
+	struct td_migtd migtd;
+	pid_t pid;
+};
 
-void td_mig_install_key(u8 key)
+static struct process_migtd src_migtd, dst_migtd;
+
+static struct td_migtd *get_migtd(struct process_migtd *m)
 {
-	FILE *f = fopen(TD_SIM_SESSION_KEY, "w");
-	int i;
+	if (m->pid != getpid()) {
+		td_migtd_create(&m->migtd);
+		m->pid = getpid();
+	}
+	return &m->migtd;
+}
 
-	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", TD_SIM_SESSION_KEY, errno,
-		    strerror(errno));
-	for (i = 0; i < TD_SIM_KEY_SIZE; i++)
-		fprintf(f, "%02x", key);
-	TEST_ASSERT(!fclose(f), "No session key, errno %d (%s)", errno, strerror(errno));
+struct td_migtd *td_mig_src_migtd(void)
+{
+	return get_migtd(&src_migtd);
+}
+
+struct td_migtd *td_mig_dst_migtd(void)
+{
+	return get_migtd(&dst_migtd);
+}
+
+void td_mig_exchange_keys(struct td_mig *m)
+{
+	struct td_migtd *src = td_mig_src_migtd(), *dst = td_mig_dst_migtd();
+
+	if (!m->next_dst)
+		m->next_dst = td_mig_dest_create_vm();
+
+	td_migtd_bind(src, m->src, 0);
+	td_migtd_bind(dst, m->next_dst, 0);
+	m->exchange = td_migtd_exchange(src, dst);
+	m->keys_used = false;
+}
+
+struct kvm_vm *td_mig_next_dest(struct td_mig *m)
+{
+	struct kvm_vm *vm = m->next_dst;
+
+	m->next_dst = NULL;
+	if (vm)
+		return vm;
+
+	vm = td_mig_dest_create_vm();
+	td_migtd_bind(td_mig_dst_migtd(), vm, 0);
+	td_migtd_install_again(td_mig_dst_migtd(), m->exchange);
+	return vm;
 }

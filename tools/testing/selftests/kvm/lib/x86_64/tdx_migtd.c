@@ -105,21 +105,45 @@ static void serve_report(struct td_migtd *m)
 	m->reported = true;
 }
 
+struct td_migtd_message *td_migtd_find_message(struct td_migtd *m, u64 request_id)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(m->messages); i++) {
+		if (m->messages[i].length && m->messages[i].request_id == request_id)
+			return &m->messages[i];
+	}
+	return NULL;
+}
+
 static void serve_send(struct td_migtd *m)
 {
-	TEST_ASSERT(!m->message_length, "A message would be lost");
-	m->message_length = buffer_length(m, sizeof(m->message));
-	memcpy(m->message, m->buffer->data, m->message_length);
+	struct td_migtd_message *msg = m->messages;
+
+	while (msg->length) {
+		msg++;
+		TEST_ASSERT(msg < m->messages + ARRAY_SIZE(m->messages),
+			    "A message would be lost");
+	}
+	msg->request_id = m->vcpu->run->tdx.migtd.request_id;
+	msg->length = buffer_length(m, sizeof(msg->data));
+	memcpy(msg->data, m->buffer->data, msg->length);
 	buffer_done(m, 0, "", 0);
 }
 
 static void serve_receive(struct td_migtd *m, struct td_migtd *peer)
 {
-	if (!peer || !peer->message_length)
+	struct td_migtd_message *msg;
+
+	if (!peer)
 		return;
 
-	buffer_done(m, 0, peer->message, peer->message_length);
-	peer->message_length = 0;
+	msg = td_migtd_find_message(peer, m->vcpu->run->tdx.migtd.request_id);
+	if (!msg)
+		return;
+
+	buffer_done(m, 0, msg->data, msg->length);
+	msg->length = 0;
 }
 
 void td_migtd_step(struct td_migtd *m, struct td_migtd *peer)
@@ -182,14 +206,13 @@ void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source)
 	struct migtd_start_migration start = {
 		.request_id = request_id,
 		.is_source = is_source,
-		.handle = m->handle,
+		.target = m->target,
 	};
 
-	memcpy(start.target_uuid, m->target_uuid, sizeof(start.target_uuid));
 	set_request(m, MIGTD_OP_START_MIGRATION, &start, sizeof(start));
 }
 
-void td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst)
+u64 td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst)
 {
 	static u64 request_id;
 	int i;
@@ -212,13 +235,27 @@ void td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst)
 		    dst->result, dst->report.tdx_status);
 	TEST_ASSERT_EQ(src->request_id, request_id);
 	TEST_ASSERT_EQ(dst->request_id, request_id);
+	return request_id;
+}
+
+void td_migtd_install_again(struct td_migtd *m, u64 from_request_id)
+{
+	struct migtd_install_again again = {
+		.target = m->target,
+		.from_request_id = from_request_id,
+	};
+
+	set_request(m, MIGTD_OP_INSTALL_AGAIN, &again, sizeof(again));
+	run_to_report(m);
+	TEST_ASSERT(m->result == MIGTD_SUCCESS, "Result %u, TDX status 0x%lx", m->result,
+		    m->report.tdx_status);
 }
 
 static u64 access_target(struct td_migtd *m, bool is_write, u64 nr_reads, u64 field,
 			 u64 *value)
 {
 	struct migtd_access access = {
-		.handle = m->handle,
+		.target = m->target,
 		.field = field,
 		.value = *value,
 		.mask = ~0ULL,
@@ -226,7 +263,6 @@ static u64 access_target(struct td_migtd *m, bool is_write, u64 nr_reads, u64 fi
 		.nr_reads = nr_reads,
 	};
 
-	memcpy(access.target_uuid, m->target_uuid, sizeof(access.target_uuid));
 	set_request(m, MIGTD_OP_ACCESS, &access, sizeof(access));
 	run_to_report(m);
 	TEST_ASSERT_EQ(m->report_length, sizeof(m->report));
@@ -302,6 +338,12 @@ int __td_servtd_bind(int target_fd, struct kvm_tdx_servtd_bind *bind, u64 *hw_er
 	return ret;
 }
 
+void td_migtd_set_target(struct td_migtd *m, const struct kvm_tdx_servtd_bind *bind)
+{
+	m->target.handle = bind->handle;
+	memcpy(m->target.uuid, bind->target_uuid, sizeof(m->target.uuid));
+}
+
 int __td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes, u64 *hw_error)
 {
 	struct kvm_tdx_servtd_bind bind = {
@@ -314,8 +356,7 @@ int __td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes, u
 	if (ret)
 		return ret;
 
-	m->handle = bind.handle;
-	memcpy(m->target_uuid, bind.target_uuid, sizeof(m->target_uuid));
+	td_migtd_set_target(m, &bind);
 	return 0;
 }
 

@@ -2,6 +2,8 @@
 /*
  * Migration TDs in KVM selftests: the code that runs in the TD.
  *
+ * It serves several migrations at once: it never waits for one peer alone.
+ *
  * FOR TESTS ONLY, see tdx_migtd.h.
  */
 #include "kvm_util.h"
@@ -39,14 +41,25 @@ struct message {
 struct session {
 	u64 request_id;
 	bool is_source;
-	u64 handle;
-	u64 uuid[TD_UUID_WORDS];
+	struct td_servtd_binding target;
 	/* Status of the TDX module, of the last call. */
 	u64 tdx_status;
 	u64 value;
+
+	/* Of a key exchange: the message of the peer has still to come. */
+	bool is_waiting;
+	struct versions versions;
+	/* What the exchange ended with, for further destinations. */
+	bool has_key;
+	u64 version;
+	u64 key[TD_MIG_KEY_WORDS];
 };
 
 struct td_migtd_guest td_migtd_guest;
+
+/* Key exchanges, those under way and the last ones that have ended. */
+static struct session sessions[MIGTD_MAX_SESSIONS];
+static u64 next_session;
 
 static u8 report[TD_REPORT_SIZE] __aligned(TD_REPORT_SIZE);
 static u8 report_data[TD_REPORT_DATA_SIZE] __aligned(TD_REPORT_DATA_SIZE);
@@ -129,42 +142,42 @@ static void migtd_send(struct session *s, const void *data, u32 length)
 	GUEST_ASSERT_EQ(migtd_call(MIGTD_SEND, &regs), TDVMCALL_STATUS_SUCCESS);
 }
 
-static u32 migtd_receive(struct session *s, void *data, u32 size)
+/* There is no vector, so poll: false if no message is there. */
+static bool migtd_receive(struct session *s, void *data, u32 size, u32 *length)
 {
-	struct tdcall_regs regs;
+	struct tdcall_regs regs = {
+		.r13 = s->request_id,
+		.r14 = sizeof(struct migtd_buffer),
+		.r15 = buffer_gpa(),
+	};
 
-	/* There is no vector, so poll. */
-	do {
-		regs = (struct tdcall_regs) {
-			.r13 = s->request_id,
-			.r14 = sizeof(struct migtd_buffer),
-			.r15 = buffer_gpa(),
-		};
-		buffer_put("", 0);
-		GUEST_ASSERT_EQ(migtd_call(MIGTD_RECEIVE, &regs), TDVMCALL_STATUS_SUCCESS);
-	} while (!READ_ONCE(buffer()->status));
-
-	return buffer_get(data, size);
-}
-
-static u64 wait_for_request(void *data, u32 size, u32 *length)
-{
-	struct tdcall_regs regs;
-	u64 status;
-
-	do {
-		regs = (struct tdcall_regs) {
-			.r13 = sizeof(struct migtd_buffer),
-			.r14 = buffer_gpa(),
-		};
-		buffer_put("", 0);
-		GUEST_ASSERT_EQ(migtd_call(MIGTD_WAIT_FOR_REQUEST, &regs),
-				TDVMCALL_STATUS_SUCCESS);
-		status = READ_ONCE(buffer()->status);
-	} while (!status);
+	buffer_put("", 0);
+	GUEST_ASSERT_EQ(migtd_call(MIGTD_RECEIVE, &regs), TDVMCALL_STATUS_SUCCESS);
+	if (!READ_ONCE(buffer()->status))
+		return false;
 
 	*length = buffer_get(data, size);
-	return status >> MIGTD_DATA_OP_SHIFT & GENMASK(7, 0);
+	return true;
+}
+
+/* Likewise, with the operation of the request. */
+static bool wait_for_request(void *data, u32 size, u32 *length, u64 *op)
+{
+	struct tdcall_regs regs = {
+		.r13 = sizeof(struct migtd_buffer),
+		.r14 = buffer_gpa(),
+	};
+	u64 status;
+
+	buffer_put("", 0);
+	GUEST_ASSERT_EQ(migtd_call(MIGTD_WAIT_FOR_REQUEST, &regs), TDVMCALL_STATUS_SUCCESS);
+	status = READ_ONCE(buffer()->status);
+	if (!status)
+		return false;
+
+	*length = buffer_get(data, size);
+	*op = status >> MIGTD_DATA_OP_SHIFT & GENMASK(7, 0);
+	return true;
 }
 
 static bool is_busy(u64 status)
@@ -179,7 +192,7 @@ static bool target_read(struct session *s, u64 field, u64 *value)
 	u32 retries = 0;
 
 	do {
-		s->tdx_status = tdg_servtd_rd(s->handle, field, s->uuid, value);
+		s->tdx_status = tdg_servtd_rd(s->target.handle, field, s->target.uuid, value);
 	} while (is_busy(s->tdx_status) && retries++ < MAX_BUSY_RETRIES);
 
 	return !s->tdx_status;
@@ -190,7 +203,8 @@ static bool target_write(struct session *s, u64 field, u64 value, u64 mask)
 	u32 retries = 0;
 
 	do {
-		s->tdx_status = tdg_servtd_wr(s->handle, field, s->uuid, value, mask);
+		s->tdx_status = tdg_servtd_wr(s->target.handle, field, s->target.uuid, value,
+					      mask);
 	} while (is_busy(s->tdx_status) && retries++ < MAX_BUSY_RETRIES);
 
 	return !s->tdx_status;
@@ -266,53 +280,132 @@ static bool is_from_peer(struct session *s, const struct message *msg)
 	       msg->from_source == !s->is_source;
 }
 
-static enum migtd_result exchange(struct session *s)
+/* Last comes the key, which makes the TDX module ready to migrate. */
+static bool install_key(struct session *s, u64 version, const u64 key[TD_MIG_KEY_WORDS])
+{
+	return target_write(s, TD_MD_MIG_VERSION, version, MIG_VERSION_MASK) &&
+	       write_key(s, key);
+}
+
+static enum migtd_result begin_exchange(struct session *s)
 {
 	struct message mine = {
 		.request_id = s->request_id,
 		.from_source = s->is_source,
 	};
-	struct message peers = {};
-	struct versions *src, *dst;
-	u64 version;
 
 	if (!read_versions(s, &mine.versions) || !read_key(s, mine.key))
 		return MIGTD_TDX_MODULE_ERROR;
 
 	seal(&mine, mine.mac);
 	migtd_send(s, &mine, sizeof(mine));
-	if (migtd_receive(s, &peers, sizeof(peers)) != sizeof(peers) ||
-	    !is_from_peer(s, &peers))
+	s->versions = mine.versions;
+	return MIGTD_SUCCESS;
+}
+
+static enum migtd_result end_exchange(struct session *s, const struct message *peers, u32 length)
+{
+	const struct versions *src, *dst;
+
+	if (length != sizeof(*peers) || !is_from_peer(s, peers))
 		return MIGTD_SECURE_SESSION_ERROR;
 
-	src = s->is_source ? &mine.versions : &peers.versions;
-	dst = s->is_source ? &peers.versions : &mine.versions;
-	if (!choose_version(src, dst, &version))
+	src = s->is_source ? &s->versions : &peers->versions;
+	dst = s->is_source ? &peers->versions : &s->versions;
+	if (!choose_version(src, dst, &s->version))
 		return MIGTD_POLICY_UNSATISFIED;
 
-	/* Last comes the key, which makes the TDX module ready to migrate. */
-	if (!target_write(s, TD_MD_MIG_VERSION, version, MIG_VERSION_MASK) ||
-	    !write_key(s, peers.key))
+	if (!install_key(s, s->version, peers->key))
 		return MIGTD_TDX_MODULE_ERROR;
 
+	memcpy(s->key, peers->key, sizeof(s->key));
+	s->has_key = true;
 	return MIGTD_SUCCESS;
+}
+
+/* Forget the oldest exchange that has ended. */
+static struct session *new_session(void)
+{
+	struct session *s;
+	int i;
+
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
+		s = &sessions[next_session++ % MIGTD_MAX_SESSIONS];
+		if (!s->is_waiting)
+			return s;
+	}
+	return NULL;
+}
+
+static struct session *find_session(u64 request_id)
+{
+	int i;
+
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
+		if (sessions[i].has_key && sessions[i].request_id == request_id)
+			return &sessions[i];
+	}
+	return NULL;
 }
 
 static void start_migration(const u8 *data, u32 length)
 {
 	const struct migtd_start_migration *start = (const void *)data;
-	struct session s = {};
+	struct session rejected = {}, *s;
+	enum migtd_result result;
 
 	if (length != sizeof(*start)) {
-		report_session(&s, MIGTD_INVALID_PARAMETER);
+		report_session(&rejected, MIGTD_INVALID_PARAMETER);
 		return;
 	}
 
-	s.request_id = start->request_id;
-	s.is_source = start->is_source;
-	s.handle = start->handle;
-	memcpy(s.uuid, start->target_uuid, sizeof(s.uuid));
-	report_session(&s, exchange(&s));
+	rejected.request_id = start->request_id;
+	s = new_session();
+	if (!s) {
+		report_session(&rejected, MIGTD_OUT_OF_RESOURCE);
+		return;
+	}
+
+	*s = (struct session) {
+		.request_id = start->request_id,
+		.is_source = start->is_source,
+		.target = start->target,
+	};
+	result = begin_exchange(s);
+	s->is_waiting = result == MIGTD_SUCCESS;
+	if (!s->is_waiting)
+		report_session(s, result);
+}
+
+static void poll_peer(struct session *s)
+{
+	struct message peers = {};
+	u32 length;
+
+	if (!migtd_receive(s, &peers, sizeof(peers), &length))
+		return;
+
+	s->is_waiting = false;
+	report_session(s, end_exchange(s, &peers, length));
+}
+
+static void install_key_again(const u8 *data, u32 length)
+{
+	const struct migtd_install_again *again = (const void *)data;
+	const struct session *from;
+	struct session s = {};
+
+	if (length == sizeof(*again)) {
+		s.request_id = again->request_id;
+		s.target = again->target;
+	}
+	from = length == sizeof(*again) ? find_session(again->from_request_id) : NULL;
+	if (!from)
+		report_session(&s, MIGTD_INVALID_PARAMETER);
+	else if (!install_key(&s, from->version, from->key))
+		report_session(&s, MIGTD_TDX_MODULE_ERROR);
+	else
+		report_session(&s, MIGTD_SUCCESS);
 }
 
 static void access_target(const u8 *data, u32 length)
@@ -328,8 +421,7 @@ static void access_target(const u8 *data, u32 length)
 	}
 
 	s.request_id = access->request_id;
-	s.handle = access->handle;
-	memcpy(s.uuid, access->target_uuid, sizeof(s.uuid));
+	s.target = access->target;
 	if (access->is_write)
 		done = target_write(&s, access->field, access->value, access->mask);
 	for (i = 0; i < access->nr_reads; i++)
@@ -355,25 +447,42 @@ static void get_tdreport(const u8 *data, u32 length)
 		report_status(&s, MIGTD_SUCCESS, report, sizeof(report));
 }
 
-void td_migtd_guest_code(void)
+static void serve_request(u64 op, const u8 *data, u32 length)
 {
 	struct session unknown = {};
-	u8 data[256];
+
+	switch (op) {
+	case MIGTD_OP_START_MIGRATION:
+		start_migration(data, length);
+		break;
+	case MIGTD_OP_GET_TDREPORT:
+		get_tdreport(data, length);
+		break;
+	case MIGTD_OP_ACCESS:
+		access_target(data, length);
+		break;
+	case MIGTD_OP_INSTALL_AGAIN:
+		install_key_again(data, length);
+		break;
+	default:
+		report_session(&unknown, MIGTD_UNSUPPORTED);
+	}
+}
+
+void td_migtd_guest_code(void)
+{
+	u8 data[MIGTD_MAX_REQUEST];
 	u32 length;
+	u64 op;
+	int i;
 
 	for (;;) {
-		switch (wait_for_request(data, sizeof(data), &length)) {
-		case MIGTD_OP_START_MIGRATION:
-			start_migration(data, length);
-			break;
-		case MIGTD_OP_GET_TDREPORT:
-			get_tdreport(data, length);
-			break;
-		case MIGTD_OP_ACCESS:
-			access_target(data, length);
-			break;
-		default:
-			report_session(&unknown, MIGTD_UNSUPPORTED);
+		if (wait_for_request(data, sizeof(data), &length, &op))
+			serve_request(op, data, length);
+
+		for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
+			if (sessions[i].is_waiting)
+				poll_peer(&sessions[i]);
 		}
 	}
 }

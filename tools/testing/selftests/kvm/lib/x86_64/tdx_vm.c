@@ -6,6 +6,7 @@
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_mig_util.h"
 #include "tdx_util.h"
 
 #define TD_MAX_CPUID_ENTRIES	256
@@ -150,8 +151,8 @@ struct kvm_vm *td_create_uninitialized(u32 nr_vcpus, u64 nr_extra_pages)
 	return __vm_create(shape, nr_vcpus, nr_extra_pages);
 }
 
-struct kvm_vm *__td_create(u64 attributes, u32 nr_vcpus, u64 nr_extra_pages,
-			   void *guest_code, struct kvm_vcpu *vcpus[])
+struct kvm_vm *td_create_unbound(u64 attributes, u32 nr_vcpus, u64 nr_extra_pages,
+				 void *guest_code, struct kvm_vcpu *vcpus[])
 {
 	struct kvm_vm *vm = td_create_uninitialized(nr_vcpus, nr_extra_pages);
 	int i;
@@ -159,6 +160,18 @@ struct kvm_vm *__td_create(u64 attributes, u32 nr_vcpus, u64 nr_extra_pages,
 	td_init_vm(vm, attributes);
 	for (i = 0; i < nr_vcpus; i++)
 		vcpus[i] = vm_vcpu_add(vm, i, guest_code);
+
+	return vm;
+}
+
+struct kvm_vm *__td_create(u64 attributes, u32 nr_vcpus, u64 nr_extra_pages,
+			   void *guest_code, struct kvm_vcpu *vcpus[])
+{
+	struct kvm_vm *vm = td_create_unbound(attributes, nr_vcpus, nr_extra_pages,
+					      guest_code, vcpus);
+
+	if (attributes & TDX_TD_ATTR_MIGRATABLE)
+		td_migtd_bind(td_mig_src_migtd(), vm, 0);
 
 	return vm;
 }
