@@ -165,36 +165,64 @@ static inline bool tdx_mig_is_busy(u64 err)
 	}
 }
 
+/* Calls that a leaf took after the first one. */
+struct tdx_mig_calls {
+	unsigned int resumes;
+	unsigned int retries;
+};
+
+/* Has a leaf to be called again that returned @err?  Sets @resume if it goes on. */
+static inline bool tdx_mig_call_again(struct tdx_mig_calls *calls, u64 err, bool *resume)
+{
+	if (tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE &&
+	    calls->resumes < TDX_MIG_MAX_RESUMES) {
+		calls->resumes++;
+		*resume = true;
+		return true;
+	}
+
+	if (tdx_mig_is_busy(err) && calls->retries < TDX_MIG_MAX_RETRIES) {
+		calls->retries++;
+		return true;
+	}
+
+	return false;
+}
+
 /*
  * Run a leaf to its end: resume it when it was interrupted, retry it when it
  * met contention.  @_call is evaluated with @_resume telling which of the two.
  */
-#define tdx_mig_complete(_resume, _call)					\
+#define __tdx_mig_complete(_calls, _resume, _call)				\
 ({										\
-	unsigned int __resumes = 0, __retries = 0;				\
 	u64 __err;								\
 										\
 	_resume = false;							\
-	for (;;) {								\
+	do {									\
 		__err = _call;							\
-		if (tdx_mig_status(__err) == TDX_INTERRUPTED_RESUMABLE &&	\
-		    __resumes++ < TDX_MIG_MAX_RESUMES)				\
-			_resume = true;						\
-		else if (!tdx_mig_is_busy(__err) ||				\
-			 __retries++ >= TDX_MIG_MAX_RETRIES)			\
-			break;							\
 		cpu_relax();							\
-	}									\
+	} while (tdx_mig_call_again(_calls, __err, &(_resume)));		\
 	__err;									\
 })
 
+/* The same, and count the calls for @_kvm. */
+#define tdx_mig_complete(_kvm, _resume, _call)					\
+({										\
+	struct tdx_mig_calls __count = {};					\
+	u64 __status;								\
+										\
+	__status = __tdx_mig_complete(&__count, _resume, _call);		\
+	tdx_mig_account_calls(_kvm, &__count);					\
+	__status;								\
+})
+
 /* The same for a leaf that does not have to be told that it is resumed. */
-#define tdx_mig_retry(_call)							\
+#define tdx_mig_retry(_kvm, _call)						\
 ({										\
 	bool __resume;								\
 	u64 __ret;								\
 										\
-	__ret = tdx_mig_complete(__resume, _call);				\
+	__ret = tdx_mig_complete(_kvm, __resume, _call);			\
 	(void)__resume;								\
 	__ret;									\
 })
@@ -245,6 +273,21 @@ unsigned int tdx_mig_gpa_op(u64 entry);
 unsigned int tdx_mig_gpa_status(u64 entry);
 struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd);
 u64 *tdx_mig_page_entries(struct page *page);
+unsigned int tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int nr);
+
+void tdx_mig_account_calls(struct kvm *kvm, const struct tdx_mig_calls *calls);
+void tdx_mig_account_export_mem(struct tdx_mig_stream *stream, unsigned int nr,
+				const struct tdx_mig_calls *calls, u64 err);
+void tdx_mig_account_import_mem(struct tdx_mig_stream *stream, unsigned int nr,
+				const struct tdx_mig_calls *calls, u64 err);
+void tdx_mig_account_export_state(struct tdx_mig_stream *stream, u8 type,
+				  const struct kvm_vcpu *vcpu, u64 nr_pages, u64 err);
+void tdx_mig_account_import_state(struct tdx_mig_stream *stream, u8 type,
+				  const struct kvm_vcpu *vcpu, u64 nr_pages, u64 err);
+void tdx_mig_account_export_track(struct tdx_mig_stream *stream, bool start_token, u64 err);
+void tdx_mig_account_import_track(struct tdx_mig_stream *stream, u64 err);
+void tdx_mig_account_block(struct kvm *kvm, unsigned int nr, unsigned int busy);
+void tdx_mig_account_unblock(struct kvm *kvm, gfn_t gfn);
 
 bool tdx_mig_lock_export(struct kvm *kvm, bool exclusive);
 void tdx_mig_unlock_export(struct kvm *kvm, bool exclusive);

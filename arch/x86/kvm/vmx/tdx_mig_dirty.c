@@ -27,7 +27,7 @@ static u64 tdx_mig_do_block(struct kvm *kvm, unsigned int nr)
 	u64 info = tdx_gpa_list_info(kvm_tdx->mig->block_list, nr);
 
 	/* The leaf has no memory of its interruption, @info tells where to go on. */
-	return tdx_mig_retry(tdh_do_no_vcpus(tdh_export_blockw, kvm, &kvm_tdx->td, &info));
+	return tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_blockw, kvm, &kvm_tdx->td, &info));
 }
 
 /*
@@ -58,13 +58,18 @@ static int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr)
 static int tdx_mig_block_list(struct kvm *kvm, unsigned int nr)
 {
 	u64 *entries = tdx_mig_page_entries(to_kvm_tdx(kvm)->mig->block_list);
+	int busy;
 	u64 err;
 
 	err = tdx_mig_do_block(kvm, nr);
 	if (tdx_mig_status(err) && TDX_BUG_ON(err, TDH_EXPORT_BLOCKW, kvm))
 		return -EIO;
 
-	return tdx_mig_keep_busy(kvm, entries, nr);
+	busy = tdx_mig_keep_busy(kvm, entries, nr);
+	if (busy >= 0)
+		tdx_mig_account_block(kvm, nr, busy);
+
+	return busy;
 }
 
 /*
@@ -156,6 +161,8 @@ int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)
 
 	if (TDX_BUG_ON_2(err, TDH_EXPORT_UNBLOCKW, entry, level_state, kvm))
 		return -EIO;
+
+	tdx_mig_account_unblock(kvm, gfn);
 
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 
 #include "tdx_mig.h"
+#include "tdx_mig_trace.h"
 
 static struct tdx_state_pages tdx_mig_state_pages(struct tdx_mig_stream *stream)
 {
@@ -45,9 +46,11 @@ int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 
 	write_lock(&kvm->mmu_lock);
 
-	err = tdx_mig_complete(resume,
+	err = tdx_mig_complete(kvm, resume,
 			       tdh_do_no_vcpus(tdx_mig_do_export_state_immutable, kvm,
 					       &kvm_tdx->td, &pages, resume, &cmd->value));
+	tdx_mig_account_export_state(stream, TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE, NULL,
+				     cmd->value, err);
 	if (!err) {
 		kvm_tdx->mig->exported = false;
 		kvm_tdx->mig->next_vcpu = 0;
@@ -95,12 +98,13 @@ int tdx_mig_export_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	u64 err;
 
 	write_lock(&kvm->mmu_lock);
-	err = tdx_mig_complete(resume,
+	err = tdx_mig_complete(kvm, resume,
 			       tdh_export_state_td(&kvm_tdx->td, &pages, resume,
 						   &cmd->value));
 	write_unlock(&kvm->mmu_lock);
 
 	cmd->hw_error = err;
+	tdx_mig_account_export_state(stream, TDX_MIG_MBMD_TYPE_TD_STATE, NULL, cmd->value, err);
 	if (!err)
 		tdx_mig_put_mbmd(stream);
 
@@ -134,13 +138,14 @@ int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	/* The TDX module associates the vCPU with the CPU, like for an entry. */
 	vcpu_load(vcpu);
 	read_lock(&kvm->mmu_lock);
-	err = tdx_mig_complete(resume,
+	err = tdx_mig_complete(kvm, resume,
 			       tdh_export_state_vp(&tdx->vp, &pages, stream->index,
 						   resume, &cmd->value));
 	read_unlock(&kvm->mmu_lock);
 	vcpu_put(vcpu);
 
 	cmd->hw_error = err;
+	tdx_mig_account_export_state(stream, TDX_MIG_MBMD_TYPE_VP_STATE, vcpu, cmd->value, err);
 	r = tdx_mig_errno(err);
 	if (!r) {
 		tdx_mig_put_mbmd(stream);
@@ -152,22 +157,6 @@ unlock:
 	mutex_unlock(&vcpu->mutex);
 
 	return r;
-}
-
-static u64 tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int nr)
-{
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
-	unsigned int i, op;
-	u64 count = 0;
-
-	for (i = 0; i < nr; i++) {
-		op = tdx_mig_gpa_op(entries[i]);
-		if ((op == TDX_MIG_GPA_OP_MIGRATE || op == TDX_MIG_GPA_OP_REMIGRATE) &&
-		    !(entries[i] & TDX_MIG_GPA_ENTRY_PENDING))
-			count++;
-	}
-
-	return count;
 }
 
 static bool tdx_mig_has_cancel(struct tdx_mig_stream *stream, unsigned int nr)
@@ -233,8 +222,9 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		.buf_list = stream->buf_list,
 		.mac_list = { stream->mac_list[0], stream->mac_list[1] },
 	};
-	unsigned int nr = cmd->value, resumes = 0, retries = 0;
 	bool has_cancel, resume = false;
+	struct tdx_mig_calls calls = {};
+	unsigned int nr = cmd->value;
 	u64 info, err = 0;
 	int r;
 
@@ -259,19 +249,19 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		r = tdx_mig_export_mem_once(stream, &bundle, nr,
 					    has_cancel || tdx_mig_is_busy(err), resume,
 					    &info, &err);
-		if (r)
-			return r;
-
-		if (tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE &&
-		    resumes++ < TDX_MIG_MAX_RESUMES)
-			resume = true;
-		else if (!tdx_mig_is_busy(err) || retries++ >= TDX_MIG_MAX_RETRIES)
+		if (r || !tdx_mig_call_again(&calls, err, &resume))
 			break;
 
 		cond_resched();
 	}
 
 	cmd->hw_error = err;
+	if (r) {
+		tdx_mig_account_calls(stream->kvm, &calls);
+		return r;
+	}
+
+	tdx_mig_account_export_mem(stream, nr, &calls, err);
 	r = tdx_mig_errno(err);
 
 	/* A part of the pages is exported, but cannot be sent without the rest. */
@@ -304,6 +294,7 @@ int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	write_lock(&kvm->mmu_lock);
 
 	err = tdh_do_no_vcpus(tdh_export_track, kvm, &kvm_tdx->td, stream->mbmd, done);
+	tdx_mig_account_export_track(stream, done, err);
 	if (!err && done)
 		tdx_mig_set_phase(kvm, TDX_MIG_POST_EXPORT);
 
@@ -319,10 +310,14 @@ int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 static u64 tdx_mig_do_abort(struct kvm *kvm, struct page *token)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 err;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
-	return tdx_mig_retry(tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token));
+	err = tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token));
+	trace_kvm_tdx_mig_export_abort(kvm, token, err);
+
+	return err;
 }
 
 /* Restore the first @nr pages in the GPA list, as far as they were exported. */
@@ -335,7 +330,7 @@ static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned i
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
 	/* The leaf has no memory of its interruption, @info tells where to go on. */
-	err = tdx_mig_retry(tdh_do_no_vcpus(tdh_export_restore, kvm, &kvm_tdx->td, &info));
+	err = tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_restore, kvm, &kvm_tdx->td, &info));
 
 	/* Exported pages are write-blocked, restored ones are not. */
 	tdx_mig_unprotect(kvm, tdx_mig_page_entries(gpa_list), 0,
@@ -472,6 +467,8 @@ bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 	u64 *entry;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	trace_kvm_tdx_mig_undo_export(kvm, gfn);
 
 	if (mig->phase == TDX_MIG_LIVE_EXPORT || mig->phase == TDX_MIG_PAUSED_EXPORT) {
 		if (tdx_mig_do_abort(kvm, NULL))

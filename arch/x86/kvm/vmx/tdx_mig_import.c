@@ -6,6 +6,7 @@
  */
 #include "x86.h"
 #include "tdx_mig.h"
+#include "tdx_mig_trace.h"
 
 /*
  * A leaf has failed with @err.  Does that end the session?  The TDX module says
@@ -113,10 +114,12 @@ int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	err = tdx_mig_complete(resume,
+	err = tdx_mig_complete(kvm, resume,
 			       tdh_import_state_immutable(&kvm_tdx->td, &pages, resume,
 							  &ext1, &ext2));
 	cmd->hw_error = err;
+	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE, NULL,
+				     pages.nr_pages, err);
 	if (err) {
 		tdx_mig_import_check(kvm, err);
 		return tdx_mig_errno(err);
@@ -150,9 +153,11 @@ int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 
 	write_lock(&kvm->mmu_lock);
 
-	err = tdx_mig_complete(resume,
+	err = tdx_mig_complete(kvm, resume,
 			       tdh_import_state_td(&kvm_tdx->td, &pages, resume,
 						   &ext1, &ext2));
+	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_TD_STATE, NULL,
+				     pages.nr_pages, err);
 	tdx_mig_import_check(kvm, err);
 	if (!err && kvm_tdx->mig->phase == TDX_MIG_MEMORY_IMPORT)
 		tdx_mig_set_phase(kvm, TDX_MIG_STATE_IMPORT);
@@ -194,12 +199,14 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 	}
 
 	read_lock(&kvm->mmu_lock);
-	err = tdx_mig_complete(resume,
+	err = tdx_mig_complete(kvm, resume,
 			       tdh_import_state_vp(&tdx->vp, pages, stream->index,
 						   resume, &ext1, &ext2));
 	read_unlock(&kvm->mmu_lock);
 
 	cmd->hw_error = err;
+	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_VP_STATE, vcpu,
+				     pages->nr_pages, err);
 	if (err) {
 		guard(write_lock)(&kvm->mmu_lock);
 		tdx_mig_import_check(kvm, err);
@@ -262,8 +269,9 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	err = tdx_mig_retry(tdh_import_track(&kvm_tdx->td, stream->mbmd));
+	err = tdx_mig_retry(kvm, tdh_import_track(&kvm_tdx->td, stream->mbmd));
 	cmd->hw_error = err;
+	tdx_mig_account_import_track(stream, err);
 	if (err) {
 		tdx_mig_import_check(kvm, err);
 		return tdx_mig_errno(err);
@@ -291,7 +299,7 @@ static int tdx_mig_import_advance(struct kvm *kvm, u64 (*leaf)(struct tdx_td *td
 	if (kvm_tdx->mig->phase != from)
 		return -EIO;
 
-	err = tdx_mig_retry(leaf(&kvm_tdx->td));
+	err = tdx_mig_retry(kvm, leaf(&kvm_tdx->td));
 	cmd->hw_error = err;
 	if (err)
 		return tdx_mig_errno(err);
@@ -347,8 +355,9 @@ int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	err = tdx_mig_retry(tdh_import_abort(&kvm_tdx->td, stream->mbmd));
+	err = tdx_mig_retry(kvm, tdh_import_abort(&kvm_tdx->td, stream->mbmd));
 	cmd->hw_error = err;
+	trace_kvm_tdx_mig_import_abort(kvm, true, err);
 	if (tdx_mig_errno(err))
 		return tdx_mig_errno(err);
 

@@ -275,14 +275,16 @@ static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
 	};
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(stream->kvm);
 	u64 info = tdx_gpa_list_info(stream->gpa_list, nr);
+	struct tdx_mig_calls calls = {};
 	bool resume;
 	u64 err;
 
 	lockdep_assert_held_read(&stream->kvm->mmu_lock);
 
-	err = tdx_mig_complete(resume,
-			       tdh_import_mem(&kvm_tdx->td, &bundle, stream->new_list,
-					      stream->index, resume, &info));
+	err = __tdx_mig_complete(&calls, resume,
+				 tdh_import_mem(&kvm_tdx->td, &bundle, stream->new_list,
+						stream->index, resume, &info));
+	tdx_mig_account_import_mem(stream, nr, &calls, err);
 
 	*done = tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr;
 

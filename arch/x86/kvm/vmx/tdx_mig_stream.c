@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 
 #include "tdx_mig.h"
+#include "tdx_mig_trace.h"
 
 static_assert(sizeof(struct tdx_mig_mbmd) == TDX_MIG_MBMD_SIZE);
 static_assert(offsetof(struct tdx_mig_mbmd, mb_type) == 6);
@@ -45,6 +46,22 @@ unsigned int tdx_mig_gpa_status(u64 entry)
 u64 *tdx_mig_page_entries(struct page *page)
 {
 	return page_address(page);
+}
+
+/* Entries of the GPA list that have a page in the bundle. */
+unsigned int tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i, op, count = 0;
+
+	for (i = 0; i < nr; i++) {
+		op = tdx_mig_gpa_op(entries[i]);
+		if ((op == TDX_MIG_GPA_OP_MIGRATE || op == TDX_MIG_GPA_OP_REMIGRATE) &&
+		    !(entries[i] & TDX_MIG_GPA_ENTRY_PENDING))
+			count++;
+	}
+
+	return count;
 }
 
 static bool tdx_mig_gpa_entry_is_valid(struct kvm *kvm, u64 entry, bool import)
@@ -320,6 +337,7 @@ void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase)
 {
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
+	trace_kvm_tdx_mig_phase(kvm, to_kvm_tdx(kvm)->mig->phase, phase);
 	WRITE_ONCE(to_kvm_tdx(kvm)->mig->phase, phase);
 }
 
@@ -373,6 +391,8 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 	struct page *page = pfn_to_page(pfn);
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	trace_kvm_tdx_mig_defer_removal(kvm, pfn);
 
 	/*
 	 * If memory is short, leak the page.  It is encrypted and cannot be used
