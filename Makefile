@@ -6,7 +6,8 @@
 #
 #   make tree         build/tree: the base kernel with this series
 #   make kernel       build/kernel: the host kernel under test
-#   make test         the tests inside the machine alone (TEST=name for one)
+#   make test         the tests inside the machine alone (TEST=name for one;
+#                     MACHINE=amd for those of VMs that are no TDs)
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
@@ -20,7 +21,8 @@ include base.mk
 BUILD	:= $(CURDIR)/build
 LINUX	?= $(BUILD)/base
 TEST	?=
-export BUILD
+MACHINE ?= intel
+export BUILD MACHINE
 
 KERNEL	:= $(BUILD)/kernel
 GUEST	:= $(BUILD)/guest

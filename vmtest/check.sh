@@ -74,6 +74,7 @@ part "the module model: unit tests and conformance" \
 part "the module model: 20 seconds of fuzzing" fuzz
 part "static checks" "$TOP/vmtest/static.sh" "$obj"
 part "the machine" "$TOP/vmtest/test.sh" "$obj"
+MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
 
 say "in all"
 printf '%s\n' "${parts[@]}"

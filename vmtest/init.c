@@ -10,8 +10,9 @@
  * is a failure.
  *
  * A line of /tests.list:  NAME SECONDS MODULE-PARAMETERS COMMAND [ARGUMENT...]
- * kvm-intel is reloaded when the parameters differ from the loaded ones; "-"
- * stands for no module at all.
+ * KVM's vendor module, by vmtest.kvm= on the command line, is reloaded when the
+ * parameters differ from the loaded ones; "-" stands for no module at all, "."
+ * for no parameters.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -43,6 +44,7 @@
 static FILE *results;
 static bool failed;
 static char loaded_params[256] = "-";
+static char kvm_module[64] = "kvm-intel";
 
 /* Kernel messages that no run may produce, whatever the tests say. */
 static const char * const splats[] = {
@@ -166,7 +168,14 @@ static int load_module(const char *name, const char *params)
 
 static int unload_module(const char *name)
 {
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+	char loaded_name[64];
+	char *p;
+
+	snprintf(loaded_name, sizeof(loaded_name), "%s", name);
+	for (p = loaded_name; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	return syscall(SYS_delete_module, loaded_name, O_NONBLOCK) ? -errno : 0;
 }
 
 static bool set_modules(const char *params)
@@ -176,9 +185,9 @@ static bool set_modules(const char *params)
 	if (!strcmp(params, loaded_params))
 		return true;
 	if (strcmp(loaded_params, "-")) {
-		ret = unload_module("kvm_intel");
+		ret = unload_module(kvm_module);
 		if (ret) {
-			fail("kvm-intel cannot be unloaded: %s", strerror(-ret));
+			fail("%s cannot be unloaded: %s", kvm_module, strerror(-ret));
 			return false;
 		}
 		strcpy(loaded_params, "-");
@@ -188,9 +197,9 @@ static bool set_modules(const char *params)
 	load_module("irqbypass", "");
 	ret = load_module("kvm", "");
 	if (!ret)
-		ret = load_module("kvm-intel", params);
+		ret = load_module(kvm_module, strcmp(params, ".") ? params : "");
 	if (ret) {
-		fail("kvm-intel %s cannot be loaded: %s", params, strerror(-ret));
+		fail("%s %s cannot be loaded: %s", kvm_module, params, strerror(-ret));
 		return false;
 	}
 	snprintf(loaded_params, sizeof(loaded_params), "%s", params);
@@ -447,6 +456,8 @@ int main(void)
 	mount_filesystems();
 	open_results();
 	setrlimit(RLIMIT_NOFILE, &rl);
+	if (*boot_option("vmtest.kvm"))
+		snprintf(kvm_module, sizeof(kvm_module), "%s", boot_option("vmtest.kvm"));
 	report("# vmtest: first test after %.2f s", now());
 
 	report_kunit();

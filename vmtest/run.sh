@@ -3,7 +3,8 @@
 # Boot a kernel with an initramfs in QEMU; everything it leaves goes to DIR.
 #
 # Usage: run.sh DIR KERNEL INITRAMFS SECONDS [KERNEL-OPTION...]
-# Environment: ACCEL=tcg|kvm, MEM=MiB, CPUS=n, SHOW=results|console|demo|none
+# Environment: ACCEL=tcg|kvm, VENDOR=GenuineIntel|AuthenticAMD, MEM=MiB, CPUS=n,
+#	SHOW=results|console|demo|none
 . "$(dirname "$0")/lib.sh"
 
 dir=$1
@@ -24,7 +25,7 @@ echo "$nonce" >"$dir/nonce"
 : >"$dir/console.log"
 
 case $accel in
-tcg) cpu=max,vendor=GenuineIntel,+svm,phys-bits=48 ;;
+tcg) cpu=max,vendor=${VENDOR:-GenuineIntel},+svm,phys-bits=48 ;;
 kvm) cpu=host ;;
 *) die "ACCEL=$accel is neither tcg nor kvm" ;;
 esac

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Build this series' KVM selftests, statically, from build/tree.
+# Build the KVM selftests that the machines run, statically, from build/tree: all of
+# this series, and those of the base that vmtest/amd.list names.
 #
 # Usage: selftests.sh OBJDIR OUTDIR
 . "$(dirname "$0")/lib.sh"
@@ -19,6 +20,12 @@ targets=()
 for test in "$TOP"/tools/testing/selftests/kvm/x86_64/*_test.c; do
 	targets+=("$out/x86/$(basename "$test" .c)")
 done
+
+while read -r test; do
+	dir=x86/
+	[ -f "$kvm/x86/$test.c" ] || dir=
+	targets+=("$out/$dir$test")
+done < <(awk '!/^ *(#|$)/ { sub(/.*\//, "", $4); print $4 }' "$TOP/vmtest/amd.list" | sort -u)
 
 cc=gcc
 ! command -v ccache >/dev/null || cc="ccache gcc"

@@ -2,16 +2,28 @@
 # SPDX-License-Identifier: GPL-2.0
 # Build the tests, boot the machine with them, judge it.
 #
-# Usage: test.sh OBJDIR [TEST]   TEST: one name of vmtest/tests.list
-# Environment: SLOW=n multiplies time limits.
+# Usage: test.sh OBJDIR [TEST]   TEST: one name of the machine's list
+# Environment: SLOW=n multiplies time limits, MACHINE=intel|amd.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
 only=${2:-}
 slow=${SLOW:-1}
 tests=$BUILD/tests
-tree=$BUILD/tree
-run=$BUILD/run${only:+-$only}
+case ${MACHINE:-intel} in
+intel)
+	list=$TOP/vmtest/tests.list
+	run=$BUILD/run${only:+-$only}
+	options=(tdxsim=on)
+	;;
+amd)
+	list=$TOP/vmtest/amd.list
+	run=$BUILD/run-amd${only:+-$only}
+	options=(vmtest.kvm=kvm-amd)
+	export VENDOR=AuthenticAMD
+	;;
+*) die "MACHINE=$MACHINE is neither intel nor amd" ;;
+esac
 mkdir -p "$tests"
 
 "$TOP/vmtest/selftests.sh" "$obj" "$tests"
@@ -21,19 +33,27 @@ gcc -static -O2 -Wall -Wextra -Werror -o "$tests/init" "$TOP/vmtest/init.c"
 # NAME SECONDS PARAMETERS COMMAND: what runs, with its limit on this kernel.
 awk -v slow="$slow" -v only="$only" '
 	/^ *(#|$)/ { next }
-	only == "" || $1 == only { $2 *= slow; print }' "$TOP/vmtest/tests.list" >"$tests/tests.list"
+	only == "" || $1 == only { $2 *= slow; print }' "$list" >"$tests/tests.list"
 [ -s "$tests/tests.list" ] || die "no test is called '$only'" \
-	"the names are:$(awk '!/^ *(#|$)/ { printf " %s", $1 }' "$TOP/vmtest/tests.list")"
+	"the names are:$(awk '!/^ *(#|$)/ { printf " %s", $1 }' "$list")"
 
 mapfile -t programs < <(awk '{ print $4 }' "$tests/tests.list" | sort -u | sed 's,.*/,,')
+for i in "${!programs[@]}"; do
+	# The programs of the base lie in two folders.
+	path=$tests/x86/${programs[i]}
+	[ -f "$path" ] || path=$tests/${programs[i]}
+	programs[i]=$path
+done
 "$TOP/vmtest/initramfs.sh" "$tests/initramfs.cpio" "$obj" "$tests/init" "$tests/tests.list" \
-	"${programs[@]/#/$tests/x86/}"
+	"${programs[@]}"
 
 seconds=$(awk '{ s += $2 } END { print s + 60 }' "$tests/tests.list")
 say "booting the machine: ${#programs[@]} test programs"
-"$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$seconds" tdxsim=on
+"$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$seconds" "${options[@]}"
 if [ -n "$only" ]; then
 	echo "$only" >"$run/must-run.list"
+elif [ "$list" = "$TOP/vmtest/amd.list" ]; then
+	awk '!/^ *(#|$)/ { print $1 }' "$list" >"$run/must-run.list"
 else
 	cp "$TOP/vmtest/must-run.list" "$run/must-run.list"
 fi
