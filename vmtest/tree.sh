@@ -32,9 +32,9 @@ target() {
 	echo "$path"
 }
 
+base_id="$base $(sed -n '1,5p' "$base/Makefile" | tr -d '\n')"
 state=$({
-	echo "$base"
-	sed -n '1,5p' "$base/Makefile"
+	echo "$base_id"
 	cat "$TOP/vmtest/tree.sh" "$TOP/Kconfig" "$TOP"/patches/series "$TOP"/patches/*.patch
 	overlay | while read -r f; do
 		echo "$f"
@@ -43,57 +43,68 @@ state=$({
 } | sha256sum)
 [ "$(cat "$tree/.state" 2>/dev/null)" != "$state" ] || exit 0
 
-# Hard links make the copy cheap; everything below replaces files, never
-# writes into them.
-if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ]; then
-	link=-al
-else
-	link=-a
+# Another base, or none yet: start from a copy, which hard links make cheap.
+# Everything below replaces files, never writes into them.
+if [ "$(cat "$tree/.base" 2>/dev/null)" != "$base_id" ] || [ ! -f "$tree/.made" ]; then
+	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ]; then
+		link=-al
+	else
+		link=-a
+	fi
+	rm -rf "$tree"
+	mkdir -p "$tree"
+	find "$base" -mindepth 1 -maxdepth 1 ! -name .git ! -name .complete \
+		-exec cp "$link" -t "$tree" {} +
+	: >"$tree/.made"
+	echo "$base_id" >"$tree/.base"
 fi
+
+# All files that this repository makes or changes, in a folder of their own.
+mapfile -t series < <(sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$TOP/patches/series")
+for patch in "${series[@]}"; do
+	[ -f "$TOP/patches/$patch" ] || die "patches/series names $patch, which is not there"
+done
 rm -rf "$new"
 mkdir -p "$new"
-find "$base" -mindepth 1 -maxdepth 1 ! -name .git ! -name .complete \
-	-exec cp "$link" -t "$new" {} +
+(cd "$TOP/patches" && sed -n 's,^\(--- a\|+++ b\)/\([^\t]*\).*,\2,p' "${series[@]}") | sort -u |
+	while read -r f; do
+		[ ! -f "$base/$f" ] || echo "$f"
+	done | (cd "$base" && cpio -pdm --quiet "$new")
 
 overlay | while read -r f; do
-	to=$new/$(target "$f")
-	[ ! -e "$to" ] || die "$f is in the base already" "make the change a patch"
-	mkdir -p "$(dirname "$to")"
-	cp -p "$TOP/$f" "$to"
+	to=$(target "$f")
+	[ ! -e "$base/$to" ] || die "$f is in the base already" "make the change a patch"
+	mkdir -p "$new/$(dirname "$to")"
+	cp -p "$TOP/$f" "$new/$to"
 done
+mkdir -p "$new/arch/x86/virt/vmx/tdx"
 cp -p "$TOP/Kconfig" "$new/arch/x86/virt/vmx/tdx/Kconfig"
 
-while read -r patch _; do
-	case $patch in '' | '#'*) continue ;; esac
-	[ -f "$TOP/patches/$patch" ] || die "patches/series names $patch, which is not there"
+for patch in "${series[@]}"; do
 	patch -d "$new" -p1 -F0 --no-backup-if-mismatch --reject-file=- -f \
 		<"$TOP/patches/$patch" >"$BUILD/patch.log" 2>&1 || {
 		cat "$BUILD/patch.log" >&2
 		die "$patch does not apply to $base" \
 			"the hunks named above have to be adapted to this base"
 	}
-done <"$TOP/patches/series"
+done
 rm -f "$BUILD/patch.log"
 
-if [ ! -d "$tree" ]; then
-	mv "$new" "$tree"
-else
-	# Files that are not (or no longer) links into the base are those that
-	# this repository makes: carry over what differs, in both directions.
-	rm -f "$tree/.state"
-	for list in "$new" "$tree"; do
-		(cd "$list" && find . -type f -links -3 -print)
-	done | sort -u | while read -r f; do
-		if [ ! -e "$new/$f" ]; then
-			rm -f "$tree/$f"
-		elif ! cmp -s "$new/$f" "$tree/$f"; then
-			mkdir -p "$(dirname "$tree/$f")"
-			cp -p "$new/$f" "$tree/$f.tmp"
-			touch "$tree/$f.tmp"
-			mv "$tree/$f.tmp" "$tree/$f"
-		fi
-	done
-	rm -rf "$new"
-fi
+# Carry over what differs. What is not made any more becomes what the base has.
+rm -f "$tree/.state"
+(cd "$new" && find . -type f -printf '%P\n') | sort >"$new/.made"
+sort -u "$tree/.made" "$new/.made" | while read -r f; do
+	from=$new/$f
+	[ -e "$from" ] || from=$base/$f
+	if [ ! -e "$from" ]; then
+		rm -f "$tree/$f"
+	elif ! cmp -s "$from" "$tree/$f"; then
+		mkdir -p "$(dirname "$tree/$f")"
+		cp "$from" "$tree/$f.tmp"
+		mv "$tree/$f.tmp" "$tree/$f"
+	fi
+done
+mv "$new/.made" "$tree/.made"
+rm -rf "$new"
 echo "$state" >"$tree/.state"
-say "tree ready: $(grep -c '^[^#]' "$TOP/patches/series") patches, $(overlay | wc -l) new files"
+say "tree ready: ${#series[@]} patches, $(overlay | wc -l) new files"
