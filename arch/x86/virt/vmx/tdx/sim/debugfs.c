@@ -12,6 +12,9 @@
  *			digits: all TDs that are in no session get it as
  *			encryption and decryption key
  *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
+ *   null_cipher	1 makes bundles cost no encryption, nor protect anything
+ *
+ * See account.c for what benchmarks read.
  *
  * Nothing here takes a lock of the model, which would make the host meet a BUSY
  * that no module returns: what is shown may be in the middle of a change.
@@ -225,6 +228,34 @@ static int leaves_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(leaves);
 
+static bool in_session(const struct tdcs *tdcs)
+{
+	return tdcs->op_state >= OP_LIVE_EXPORT;
+}
+
+static int null_cipher_get(void *unused, u64 *on)
+{
+	*on = sim_env_null_cipher();
+	return 0;
+}
+
+/* A key that is in use is used with the cipher that the session began with. */
+static int null_cipher_set(void *unused, u64 on)
+{
+	struct sim_td td;
+	u64 number;
+
+	if (on > 1)
+		return -EINVAL;
+	for (number = 0; next_td(&number, &td); number++) {
+		if (td.tdcs && in_session(td.tdcs))
+			return -EBUSY;
+	}
+	sim_env_set_null_cipher(on);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(null_cipher_fops, null_cipher_get, null_cipher_set, "%llu\n");
+
 /* A KeyID is smaller than any TDR address. */
 static bool find_td(u64 name, struct sim_td *td)
 {
@@ -338,6 +369,8 @@ static int __init sim_debugfs_init(void)
 	debugfs_create_file("td_leaves", 0400, dir, NULL, &td_leaves_fops);
 	debugfs_create_file("owned_pages", 0400, dir, NULL, &owned_pages_fops);
 	debugfs_create_file("session_key", 0200, dir, NULL, &session_key_fops);
+	debugfs_create_file("null_cipher", 0600, dir, NULL, &null_cipher_fops);
+	sim_account_debugfs(dir);
 	sim_env_debugfs(dir);
 	return 0;
 }

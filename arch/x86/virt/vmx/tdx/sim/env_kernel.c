@@ -11,6 +11,7 @@
 #include <linux/percpu.h>
 #include <linux/random.h>
 #include <linux/smp.h>
+#include <linux/string.h>
 #include <linux/topology.h>
 #include <asm/apic.h>
 #include <asm/archrandom.h>
@@ -28,6 +29,12 @@ static DEFINE_PER_CPU(bool, sim_caller_irqs);
 /* Test knob: every n-th poll finds an interrupt pending; 0 is off. */
 static u32 interrupt_every;
 static atomic_t interrupt_polls;
+
+/*
+ * Bundles are copied instead of encrypted, and all MACs are zero.  Does not
+ * change during a session, see debugfs.c.
+ */
+static bool null_cipher;
 
 void sim_env_enter(bool irqs_enabled)
 {
@@ -91,6 +98,16 @@ void sim_env_debugfs(struct dentry *dir)
 	debugfs_create_u32("interrupt_every", 0600, dir, &interrupt_every);
 }
 
+bool sim_env_null_cipher(void)
+{
+	return null_cipher;
+}
+
+void sim_env_set_null_cipher(bool on)
+{
+	null_cipher = on;
+}
+
 void sim_gcm_set_key(struct sim_gcm *gcm, const u8 key[32])
 {
 	/* Fails for wrong lengths only. */
@@ -99,31 +116,44 @@ void sim_gcm_set_key(struct sim_gcm *gcm, const u8 key[32])
 
 void sim_gcm_init(struct sim_gcm *gcm, const u8 iv[12])
 {
-	aes_gcm_init(&gcm->ctx, iv, &gcm->key);
+	if (!null_cipher)
+		aes_gcm_init(&gcm->ctx, iv, &gcm->key);
 }
 
 void sim_gcm_auth(struct sim_gcm *gcm, const void *aad, size_t len)
 {
-	aes_gcm_auth_update(&gcm->ctx, aad, len);
+	if (!null_cipher)
+		aes_gcm_auth_update(&gcm->ctx, aad, len);
 }
 
 void sim_gcm_encrypt(struct sim_gcm *gcm, void *dst, const void *src, size_t len)
 {
-	aes_gcm_encrypt_update(&gcm->ctx, dst, src, len);
+	if (null_cipher)
+		memmove(dst, src, len);
+	else
+		aes_gcm_encrypt_update(&gcm->ctx, dst, src, len);
 }
 
 void sim_gcm_decrypt(struct sim_gcm *gcm, void *dst, const void *src, size_t len)
 {
-	aes_gcm_decrypt_update(&gcm->ctx, dst, src, len);
+	if (null_cipher)
+		memmove(dst, src, len);
+	else
+		aes_gcm_decrypt_update(&gcm->ctx, dst, src, len);
 }
 
 void sim_gcm_seal(struct sim_gcm *gcm, u8 tag[16])
 {
-	aes_gcm_encrypt_final(&gcm->ctx, tag);
+	if (null_cipher)
+		memset(tag, 0, SIM_GCM_TAG_SIZE);
+	else
+		aes_gcm_encrypt_final(&gcm->ctx, tag);
 }
 
 bool sim_gcm_verify(struct sim_gcm *gcm, const u8 tag[16])
 {
+	if (null_cipher)
+		return !memchr_inv(tag, 0, SIM_GCM_TAG_SIZE);
 	return !aes_gcm_decrypt_final(&gcm->ctx, tag);
 }
 

@@ -13,6 +13,7 @@
 #include <linux/string.h>
 #include <asm/insn.h>
 #include <asm/insn-eval.h>
+#include <asm/msr.h>
 #include <asm/tlbflush.h>
 #include <asm/trapnr.h>
 
@@ -78,7 +79,9 @@ static void copy_to_ptregs(struct pt_regs *pt, const struct tdx_sim_regs *regs)
 /* Handlers return false for #UD; VMfailInvalid is CF, VMfailValid is ZF. */
 static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 {
+	u64 start = rdtsc();
 	struct tdx_sim_regs regs;
+	u16 leaf = pt->ax;
 
 	if (pt->ax & SEAMCALL_TO_LOADER) {
 		pt->flags |= X86_EFLAGS_CF;
@@ -89,6 +92,7 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	sim_env_enter(pt->flags & X86_EFLAGS_IF);
 	tdx_sim_seamcall(&regs);
 	copy_to_ptregs(pt, &regs);
+	sim_account_seamcall(leaf, start, &regs);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 
 struct dentry;
 struct pt_regs;
+struct tdx_sim_regs;
 
 /* KeyIDs as the MSRs report them; one private KeyID is the global one. */
 #define SIM_KEYID_BITS		6
@@ -36,6 +37,12 @@ bool sim_cpu_in_vmx_operation(void);
 /* Tell the interrupt poll whether the SEAMCALL was made with IRQs enabled. */
 void sim_env_enter(bool irqs_enabled);
 void sim_env_debugfs(struct dentry *dir);
+bool sim_env_null_cipher(void);
+void sim_env_set_null_cipher(bool on);
+
+/* account.c */
+void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs);
+void sim_account_debugfs(struct dentry *dir);
 
 /* svm.c */
 bool sim_svm_supported(void);
