@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Figures beside their limits, and the accounts that the software TDX platform
+ * keeps of its calls.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_bench.h"
+
+#define SIM_DIR	"/sys/kernel/debug/tdx_sim/"
+
+void td_series_add(struct td_series *s, double v)
+{
+	TEST_ASSERT(s->nr < TD_BENCH_MAX_SAMPLES, "Too many samples");
+	s->v[s->nr++] = v;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double td_series_median(struct td_series *s)
+{
+	TEST_ASSERT(s->nr, "Nothing was measured");
+	qsort(s->v, s->nr, sizeof(s->v[0]), compare);
+	return (s->v[(s->nr - 1) / 2] + s->v[s->nr / 2]) / 2;
+}
+
+static const char *verdict(const struct td_figure *f, double v)
+{
+	switch (f->kind) {
+	case TD_AT_MOST:
+		return v <= f->limit ? "reached" : "MISSED";
+	case TD_AT_LEAST:
+		return v >= f->limit ? "reached" : "MISSED";
+	default:
+		return "";
+	}
+}
+
+void td_figure_print_header(void)
+{
+	printf("%-48s %8s %-5s %-19s %3s %8s\n", "", "measured", "", "spread", "n", "limit");
+}
+
+void td_figure_print(struct td_figure *f)
+{
+	double v = td_series_median(&f->s);
+	char limit[16] = "", spread[32];
+
+	snprintf(spread, sizeof(spread), "%.5g..%.5g", f->s.v[0], f->s.v[f->s.nr - 1]);
+	if (f->kind != TD_NO_LIMIT)
+		snprintf(limit, sizeof(limit), "%s %.4g", f->kind == TD_AT_MOST ? "<=" : ">=",
+			 f->limit);
+	printf("%-48s %8.4g %-5s %-19s %3d %8s  %s\n", f->what, v, f->unit, spread, f->s.nr,
+	       limit, verdict(f, v));
+}
+
+bool td_sim_has_accounts(void)
+{
+	return !access(SIM_DIR "leaf_cycles", R_OK);
+}
+
+FILE *td_sim_open(const char *name, const char *mode)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), SIM_DIR "%s", name);
+	f = fopen(path, mode);
+	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", path, errno, strerror(errno));
+	return f;
+}
+
+void td_sim_read_calls(struct td_sim_calls *c)
+{
+	FILE *f = td_sim_open("leaf_cycles", "r");
+	u64 calls, interrupted, cycles;
+	unsigned int leaf;
+
+	memset(c, 0, sizeof(*c));
+	while (fscanf(f, "host %u calls=%lu interrupted=%lu cycles=%lu\n", &leaf, &calls,
+		      &interrupted, &cycles) == 4) {
+		TEST_ASSERT(leaf < TD_SIM_NR_LEAVES, "Leaf %u", leaf);
+		c->calls[leaf] = calls;
+		c->interrupted[leaf] = interrupted;
+		c->cycles[leaf] = cycles;
+	}
+	fclose(f);
+}
+
+u64 td_sim_calls_since(const struct td_sim_calls *before, int leaf)
+{
+	struct td_sim_calls now;
+
+	td_sim_read_calls(&now);
+	return now.calls[leaf] - before->calls[leaf] -
+	       (now.interrupted[leaf] - before->interrupted[leaf]);
+}
+
+u64 td_sim_interrupted_since(const struct td_sim_calls *before)
+{
+	struct td_sim_calls now;
+	u64 sum = 0;
+	int i;
+
+	td_sim_read_calls(&now);
+	for (i = 0; i < TD_SIM_NR_LEAVES; i++)
+		sum += now.interrupted[i] - before->interrupted[i];
+	return sum;
+}
+
+u64 td_sim_trap_cycles(void)
+{
+	FILE *f = td_sim_open("trap_cycles", "r");
+	u64 cycles;
+
+	TEST_ASSERT(fscanf(f, "%lu", &cycles) == 1, "The cost of a trap is unknown");
+	fclose(f);
+	return cycles;
+}
+
+void td_sim_set_null_cipher(bool on)
+{
+	FILE *f = td_sim_open("null_cipher", "w");
+
+	fprintf(f, "%d", on);
+	TEST_ASSERT(!fclose(f), "Cannot change the cipher, errno %d (%s)", errno,
+		    strerror(errno));
+}
+
+static u64 meminfo_kib(const char *key)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128], format[32];
+	u64 kib = 0;
+
+	TEST_ASSERT(f, "Cannot read /proc/meminfo");
+	snprintf(format, sizeof(format), "%s: %%lu", key);
+	while (fgets(line, sizeof(line), f) && sscanf(line, format, &kib) != 1)
+		;
+	fclose(f);
+	return kib;
+}
+
+static void write_sysctl(const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", path, errno, strerror(errno));
+	fprintf(f, "1");
+	fclose(f);
+}
+
+double td_used_kib(void)
+{
+	/* Pages on the lists of the CPUs count as used, and counters lag behind. */
+	write_sysctl("/proc/sys/vm/compact_memory");
+	write_sysctl("/proc/sys/vm/stat_refresh");
+	return (double)meminfo_kib("MemTotal") - meminfo_kib("MemFree") -
+	       meminfo_kib("PageTables");
+}
+
+u64 td_page_frame(const void *page)
+{
+	u64 entry;
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	TEST_ASSERT(fd >= 0 && pread(fd, &entry, sizeof(entry),
+				     (u64)page / PAGE_SIZE * sizeof(entry)) == sizeof(entry),
+		    "Cannot read the page map, errno %d", errno);
+	close(fd);
+	TEST_ASSERT(entry & BIT_ULL(63), "The buffer is not mapped");
+	return entry & GENMASK_ULL(54, 0);
+}
