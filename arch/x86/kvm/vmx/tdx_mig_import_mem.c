@@ -128,9 +128,11 @@ static int tdx_mig_link_one(struct tdx_mig_stream *stream, gfn_t gfn)
 	return r == -EBUSY ? -EAGAIN : r;
 }
 
+/* Page tables stay where they are, so do not look twice for the same one. */
 static int tdx_mig_link(struct tdx_mig_stream *stream, unsigned int nr)
 {
 	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	gfn_t first, linked = ~0ULL;
 	unsigned int i;
 	int r;
 
@@ -138,9 +140,17 @@ static int tdx_mig_link(struct tdx_mig_stream *stream, unsigned int nr)
 		if (stream->import[i].op == TDX_MIG_GPA_OP_NOP)
 			continue;
 
-		r = tdx_mig_link_one(stream, tdx_mig_entry_gfn(entries[i]));
+		/* The first GFN of the page table. */
+		first = ALIGN_DOWN(tdx_mig_entry_gfn(entries[i]),
+				   KVM_PAGES_PER_HPAGE(PG_LEVEL_2M));
+		if (first == linked)
+			continue;
+
+		r = tdx_mig_link_one(stream, first);
 		if (r)
 			return r;
+
+		linked = first;
 	}
 
 	return 0;
