@@ -8,6 +8,7 @@
 #   make kernel       build/kernel: the host kernel under test
 #   make test         the tests inside the machine alone (TEST=name for one;
 #                     MACHINE=amd for those of VMs that are no TDs)
+#   make bench        measure what a migration costs in KVM, beside the limits
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
@@ -30,7 +31,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel guest test test-debug conformance static series clean base deps
+.PHONY: help demo check tree kernel guest test test-debug bench conformance static series clean base deps
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -60,6 +61,9 @@ test-debug: tree guest
 	@vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
 	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
+
+bench: kernel
+	@vmtest/bench.sh $(KERNEL)
 
 demo: kernel guest
 	@vmtest/demo.sh $(KERNEL)

@@ -17,7 +17,7 @@ make -s -C "$tree" O="$obj" headers >"$out/headers.log" 2>&1 || {
 }
 
 targets=()
-for test in "$TOP"/tools/testing/selftests/kvm/x86_64/*_test.c; do
+for test in "$TOP"/tools/testing/selftests/kvm/x86_64/*_{test,bench}.c; do
 	targets+=("$out/x86/$(basename "$test" .c)")
 done
 

@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The benchmark: boot the machine, measure in it what a migration costs in KVM,
+# and print each figure beside its limit.  A limit that is missed is no failure;
+# that something could not be measured is one.
+#
+# Usage: bench.sh OBJDIR
+# Environment: BENCH_ARGS, arguments for the program (-m MiB, -r repetitions);
+# SLOW=n multiplies the time limit.
+. "$(dirname "$0")/lib.sh"
+
+obj=$1
+tests=$BUILD/tests
+run=$BUILD/run-bench
+seconds=$((900 * ${SLOW:-1}))
+mkdir -p "$tests"
+
+"$TOP/vmtest/selftests.sh" "$obj" "$tests"
+gcc -static -O2 -Wall -Wextra -Werror -o "$tests/init" "$TOP/vmtest/init.c"
+
+echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}" >"$tests/bench.list"
+"$TOP/vmtest/initramfs.sh" "$tests/bench.cpio" "$obj" "$tests/init" "$tests/bench.list" \
+	"$tests/x86/tdx_mig_bench"
+
+say "booting the machine; this takes some minutes"
+SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/bench.cpio" \
+	$((seconds + 60)) tdxsim=on
+echo bench >"$run/must-run.list"
+if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then
+	cat "$run/judgement"
+	die "the benchmark failed" "all that the machine said is in $run"
+fi
