@@ -73,18 +73,6 @@ TD_TEST(keys_and_versions_are_accessible_as_specified)
 	td_migtd_free(&m);
 }
 
-static void open_source(struct td_mig *m, struct kvm_vm *vm, struct kvm_vcpu *vcpu)
-{
-	*m = (struct td_mig) {
-		.src = vm,
-		.src_vcpus = { vcpu },
-		.nr_vcpus = 1,
-		.nr_streams = 1,
-		.nr_entries = TDX_MIG_BUF_LIST_PAGES_MAX,
-	};
-	td_mig_stream_open(&m->streams[0], vm, 0, TDX_MIG_BUF_LIST_PAGES_MAX);
-}
-
 static void expect_no_key(struct td_mig *m)
 {
 	struct td_mig_bundle b;
@@ -111,7 +99,7 @@ TD_TEST(session_starts_when_the_keys_are_exchanged)
 	td_migtd_bind(&dst_migtd, dst, 0);
 	td_launch(src);
 	td_vcpu_run_to_sync(vcpu, 1);
-	open_source(&m, src, vcpu);
+	td_mig_open(&m, src, &vcpu, 1, 1);
 
 	expect_no_key(&m);
 	TEST_ASSERT_EQ(td_migtd_read(&src_migtd, TD_MD_MIG_ENC_KEY, &word), 0UL);
@@ -147,7 +135,7 @@ TD_TEST(forged_message_gives_no_key)
 	td_migtd_bind(&src_migtd, src, 0);
 	td_migtd_bind(&dst_migtd, dst, 0);
 	td_launch(src);
-	open_source(&m, src, vcpu);
+	td_mig_open(&m, src, &vcpu, 1, 1);
 
 	td_migtd_start(&src_migtd, 1, true);
 	td_migtd_start(&dst_migtd, 1, false);
@@ -184,7 +172,7 @@ static void pair_create(struct pair *p)
 	td_migtd_bind(&p->src_migtd, p->vm, 0);
 	td_launch(p->vm);
 	td_vcpu_run_to_sync(p->vcpu, 1);
-	open_source(&p->mig, p->vm, p->vcpu);
+	td_mig_open(&p->mig, p->vm, &p->vcpu, 1, 1);
 	p->mig.next_dst = td_mig_dest_create_vm();
 	td_migtd_bind(&p->dst_migtd, p->mig.next_dst, 0);
 	td_mig_dest_create(&p->dst, &p->mig);
@@ -365,7 +353,7 @@ TD_TEST(target_outlives_a_service_td_that_is_killed_half_way)
 	td_launch(target);
 	kill_child(pid);
 
-	open_source(&mig, target, vcpu);
+	td_mig_open(&mig, target, &vcpu, 1, 1);
 	td_vcpu_run_to_sync(vcpu, 1);
 	expect_no_key(&mig);
 	td_migtd_create(&m);

@@ -143,6 +143,9 @@ struct kvm_vm *td_mig_next_dest(struct td_mig *m);
 /* Open the source's streams and exchange its keys; no session yet. */
 void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
 		 int nr_vcpus, int nr_streams);
+/* The streams alone, for a test that exchanges the keys in its own way. */
+void td_mig_open(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
+		 int nr_vcpus, int nr_streams);
 /* The steps of the source, each collecting its bundles in @m. */
 void td_mig_export_immutable(struct td_mig *m);
 void td_mig_export_pause(struct td_mig *m);

@@ -7,6 +7,25 @@
 
 #include "tdx_migtd.h"
 
+struct migtd_versions {
+	u64 min_export;
+	u64 max_export;
+	u64 min_import;
+	u64 max_import;
+};
+
+/* What two migration TDs tell each other, each once. */
+struct migtd_message {
+	u64 request_id;
+	u64 from_source;
+	struct migtd_versions versions;
+	u64 key[TD_MIG_KEY_WORDS];
+	u8 mac[TD_SHA384_SIZE];
+};
+
+/* The code that authenticates a message, FOR TESTS ONLY. */
+void td_migtd_seal(const struct migtd_message *msg, u8 mac[TD_SHA384_SIZE]);
+
 /* Addresses that the host chose for the guest. */
 struct td_migtd_guest {
 	struct migtd_buffer *buffer;

@@ -225,7 +225,7 @@ static void td_mig_export_state(struct td_mig *m, u32 export_cmd)
 		    export_cmd, errno, strerror(errno), hw_error);
 }
 
-void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
+void td_mig_open(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
 		 int nr_vcpus, int nr_streams)
 {
 	int i;
@@ -242,6 +242,12 @@ void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
 	memcpy(m->src_vcpus, vcpus, nr_vcpus * sizeof(*vcpus));
 	for (i = 0; i < nr_streams; i++)
 		td_mig_stream_open(&m->streams[i], src, i, TDX_MIG_BUF_LIST_PAGES_MAX);
+}
+
+void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
+		 int nr_vcpus, int nr_streams)
+{
+	td_mig_open(m, src, vcpus, nr_vcpus, nr_streams);
 	td_mig_exchange_keys(m);
 }
 

@@ -22,22 +22,6 @@
 /* Known to whoever can read this file: it proves nothing about a peer. */
 static const u8 test_only_secret[] = "KVM selftest migration TD, not a secret";
 
-struct versions {
-	u64 min_export;
-	u64 max_export;
-	u64 min_import;
-	u64 max_import;
-};
-
-/* What the two migration TDs tell each other. */
-struct message {
-	u64 request_id;
-	u64 from_source;
-	struct versions versions;
-	u64 key[TD_MIG_KEY_WORDS];
-	u8 mac[TD_SHA384_SIZE];
-};
-
 struct session {
 	u64 request_id;
 	bool is_source;
@@ -48,7 +32,7 @@ struct session {
 
 	/* Of a key exchange: the message of the peer has still to come. */
 	bool is_waiting;
-	struct versions versions;
+	struct migtd_versions versions;
 	/* What the exchange ended with, for further destinations. */
 	bool has_key;
 	u64 version;
@@ -242,7 +226,7 @@ static bool read_version(struct session *s, u64 field, u64 *version)
 	return !s->tdx_status;
 }
 
-static bool read_versions(struct session *s, struct versions *v)
+static bool read_versions(struct session *s, struct migtd_versions *v)
 {
 	return read_version(s, SYS_MD_MIN_EXPORT_VERSION, &v->min_export) &&
 	       read_version(s, SYS_MD_MAX_EXPORT_VERSION, &v->max_export) &&
@@ -251,7 +235,7 @@ static bool read_versions(struct session *s, struct versions *v)
 }
 
 /* The newest version that the source can export and the destination import. */
-static bool choose_version(const struct versions *src, const struct versions *dst,
+static bool choose_version(const struct migtd_versions *src, const struct migtd_versions *dst,
 			   u64 *version)
 {
 	*version = min(src->max_export, dst->max_import);
@@ -259,22 +243,22 @@ static bool choose_version(const struct versions *src, const struct versions *ds
 	return *version >= src->min_export && *version >= dst->min_import;
 }
 
-static void seal(const struct message *msg, u8 mac[TD_SHA384_SIZE])
+void td_migtd_seal(const struct migtd_message *msg, u8 mac[TD_SHA384_SIZE])
 {
 	struct td_sha384 sha;
 
 	td_sha384_init(&sha);
 	td_sha384_update(&sha, test_only_secret, sizeof(test_only_secret));
-	td_sha384_update(&sha, msg, offsetof(struct message, mac));
+	td_sha384_update(&sha, msg, offsetof(struct migtd_message, mac));
 	td_sha384_update(&sha, test_only_secret, sizeof(test_only_secret));
 	td_sha384_final(&sha, mac);
 }
 
-static bool is_from_peer(struct session *s, const struct message *msg)
+static bool is_from_peer(struct session *s, const struct migtd_message *msg)
 {
 	u8 mac[TD_SHA384_SIZE];
 
-	seal(msg, mac);
+	td_migtd_seal(msg, mac);
 
 	return !memcmp(mac, msg->mac, sizeof(mac)) && msg->request_id == s->request_id &&
 	       msg->from_source == !s->is_source;
@@ -289,7 +273,7 @@ static bool install_key(struct session *s, u64 version, const u64 key[TD_MIG_KEY
 
 static enum migtd_result begin_exchange(struct session *s)
 {
-	struct message mine = {
+	struct migtd_message mine = {
 		.request_id = s->request_id,
 		.from_source = s->is_source,
 	};
@@ -297,15 +281,16 @@ static enum migtd_result begin_exchange(struct session *s)
 	if (!read_versions(s, &mine.versions) || !read_key(s, mine.key))
 		return MIGTD_TDX_MODULE_ERROR;
 
-	seal(&mine, mine.mac);
+	td_migtd_seal(&mine, mine.mac);
 	migtd_send(s, &mine, sizeof(mine));
 	s->versions = mine.versions;
 	return MIGTD_SUCCESS;
 }
 
-static enum migtd_result end_exchange(struct session *s, const struct message *peers, u32 length)
+static enum migtd_result end_exchange(struct session *s,
+				      const struct migtd_message *peers, u32 length)
 {
-	const struct versions *src, *dst;
+	const struct migtd_versions *src, *dst;
 
 	if (length != sizeof(*peers) || !is_from_peer(s, peers))
 		return MIGTD_SECURE_SESSION_ERROR;
@@ -379,7 +364,7 @@ static void start_migration(const u8 *data, u32 length)
 
 static void poll_peer(struct session *s)
 {
-	struct message peers = {};
+	struct migtd_message peers = {};
 	u32 length;
 
 	if (!migtd_receive(s, &peers, sizeof(peers), &length))
