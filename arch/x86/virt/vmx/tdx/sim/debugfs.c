@@ -6,11 +6,6 @@
  *   tds		one line for each live TD
  *   td_leaves		calls of each leaf, by TD
  *   owned_pages		every page that has an owner, according to the PAMT
- *   session_key	write "<source> <destination>", KeyIDs or TDR addresses in
- *			hex: give two TDs the keys of a migration session, as
- *			their service TDs would.  Or write a key as 64 hex
- *			digits: all TDs that are in no session get it as
- *			encryption and decryption key
  *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *
@@ -20,18 +15,12 @@
  * that no module returns: what is shown may be in the middle of a change.
  */
 #include <linux/debugfs.h>
-#include <linux/hex.h>
 #include <linux/init.h>
 #include <linux/seq_file.h>
-#include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
 #include "model.h"
 #include "platform.h"
-
-#define SESSION_KEY_INPUT	80
-#define SESSION_KEY_SIZE	32
 
 /* The pages of all TDMRs have consecutive numbers. */
 static u64 page_of_number(u64 number)
@@ -256,106 +245,6 @@ static int null_cipher_set(void *unused, u64 on)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(null_cipher_fops, null_cipher_get, null_cipher_set, "%llu\n");
 
-/* A KeyID is smaller than any TDR address. */
-static bool find_td(u64 name, struct sim_td *td)
-{
-	u64 number;
-
-	for (number = 0; next_td(&number, td); number++) {
-		if (td->tdcs && (td->tdr_pa == name || td->tdr->hkid == name))
-			return true;
-	}
-	return false;
-}
-
-static bool in_export(const struct tdcs *tdcs)
-{
-	return tdcs->op_state >= OP_LIVE_EXPORT && tdcs->op_state <= OP_POST_EXPORT;
-}
-
-/* Once a session has begun its key can be handed to further destinations. */
-static bool share_key(struct tdcs *from, struct tdcs *to)
-{
-	if (in_export(from)) {
-		memcpy(to->mig_dec_key, from->mig_enc_working_key, sizeof(to->mig_dec_key));
-		to->mig_dec_key_set = true;
-		return true;
-	}
-	if (!tdx_sim_host_random(from->mig_enc_key, sizeof(from->mig_enc_key)))
-		return false;
-	memcpy(to->mig_dec_key, from->mig_enc_key, sizeof(to->mig_dec_key));
-	to->mig_dec_key_set = true;
-	return true;
-}
-
-/* A TD that is being exported or imported has taken its keys already. */
-static bool takes_key(const struct sim_td *td)
-{
-	return td->tdcs && td->tdcs->op_state <= OP_RUNNABLE;
-}
-
-static void share_key_with_all(const u8 key[SESSION_KEY_SIZE])
-{
-	struct sim_td td;
-	u64 number;
-
-	for (number = 0; next_td(&number, &td); number++) {
-		if (!takes_key(&td))
-			continue;
-		memcpy(td.tdcs->mig_enc_key, key, SESSION_KEY_SIZE);
-		memcpy(td.tdcs->mig_dec_key, key, SESSION_KEY_SIZE);
-		td.tdcs->mig_dec_key_set = true;
-	}
-}
-
-static int share_key_of_two(u64 src_name, u64 dst_name)
-{
-	struct sim_td src, dst;
-
-	if (!find_td(src_name, &src) || !find_td(dst_name, &dst) || src.tdr_pa == dst.tdr_pa)
-		return -ENOENT;
-	if (!share_key(src.tdcs, dst.tdcs) || !share_key(dst.tdcs, src.tdcs))
-		return -EIO;
-	return 0;
-}
-
-static int session_key_parse(char *buf)
-{
-	u8 key[SESSION_KEY_SIZE];
-	u64 src, dst;
-
-	buf = strim(buf);
-	if (sscanf(buf, "%llx %llx", &src, &dst) == 2)
-		return share_key_of_two(src, dst);
-	if (strlen(buf) != 2 * SESSION_KEY_SIZE || hex2bin(key, buf, SESSION_KEY_SIZE))
-		return -EINVAL;
-	share_key_with_all(key);
-	return 0;
-}
-
-static ssize_t session_key_write(struct file *file, const char __user *ubuf, size_t count,
-				 loff_t *ppos)
-{
-	char *buf;
-	int ret;
-
-	if (count >= SESSION_KEY_INPUT)
-		return -EINVAL;
-	buf = memdup_user_nul(ubuf, count);
-	if (IS_ERR(buf))
-		return PTR_ERR(buf);
-	ret = session_key_parse(buf);
-	kfree(buf);
-	return ret ?: count;
-}
-
-static const struct file_operations session_key_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = session_key_write,
-	.llseek = noop_llseek,
-};
-
 static int __init sim_debugfs_init(void)
 {
 	struct dentry *dir;
@@ -368,7 +257,6 @@ static int __init sim_debugfs_init(void)
 	debugfs_create_file("tds", 0400, dir, NULL, &tds_fops);
 	debugfs_create_file("td_leaves", 0400, dir, NULL, &td_leaves_fops);
 	debugfs_create_file("owned_pages", 0400, dir, NULL, &owned_pages_fops);
-	debugfs_create_file("session_key", 0200, dir, NULL, &session_key_fops);
 	debugfs_create_file("null_cipher", 0600, dir, NULL, &null_cipher_fops);
 	sim_account_debugfs(dir);
 	sim_env_debugfs(dir);
