@@ -146,6 +146,28 @@ static int tdx_mig_check_command(const struct tdx_mig_command *command,
 	}
 }
 
+/*
+ * Run a command.  KVM may cancel an export while a command is under way, which the
+ * TDX module refuses then as if it had come at the wrong time.
+ */
+static int tdx_mig_call_handler(struct tdx_mig_stream *stream,
+				const struct tdx_mig_command *command,
+				struct tdx_mig_cmd *cmd)
+{
+	enum tdx_mig_phase phase;
+	int r;
+
+	r = command->handler(stream, cmd);
+	if (r != -EIO)
+		return r;
+
+	phase = READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase);
+	if (phase == TDX_MIG_EXPORT_CANCELED || phase == TDX_MIG_EXPORT_LOST)
+		return -ECANCELED;
+
+	return r;
+}
+
 static int tdx_mig_lock_session(const struct tdx_mig_command *command, struct tdx_mig *mig)
 {
 	if (command->flags & TDX_MIG_CMD_SHARED)
@@ -178,7 +200,7 @@ static int tdx_mig_run_command(struct tdx_mig_stream *stream,
 
 	r = tdx_mig_check_command(command, kvm_tdx);
 	if (!r)
-		r = command->handler(stream, cmd);
+		r = tdx_mig_call_handler(stream, command, cmd);
 
 	tdx_mig_unlock_session(command, kvm_tdx->mig);
 
@@ -213,7 +235,7 @@ static int tdx_mig_run_stopped(struct tdx_mig_stream *stream,
 		goto out;
 	}
 
-	r = command->handler(stream, cmd);
+	r = tdx_mig_call_handler(stream, command, cmd);
 
 	kvm_unlock_all_vcpus(kvm);
 out:
