@@ -12,7 +12,6 @@
 #ifdef CONFIG_KVM_INTEL_TDX_MIG
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
-#include <linux/xarray.h>
 
 #include "mmu.h"
 
@@ -24,9 +23,10 @@
  *	NONE -> LIVE_EXPORT -> PAUSED_EXPORT -> POST_EXPORT
  *
  * An abort goes back to NONE, over EXPORT_CANCELED if pages have to be restored
- * first.  KVM cancels a session on its own when an exported page is removed.
- * When that happens after the start token, the session is EXPORT_LOST: KVM
- * cannot bring the TD back to life any more.
+ * first.  KVM cancels a session on its own when an exported page is removed; a TD
+ * that was not paused runs on then, and unblocks pages like a live one.  When a
+ * page is removed after the start token, the session is EXPORT_LOST: KVM cannot
+ * bring the TD back to life any more.
  *
  * Destination:
  *
@@ -68,6 +68,15 @@ struct tdx_mig {
 	/* Pages may be in an exported state.  Protected by mmu_lock. */
 	bool exported;
 
+	/*
+	 * The session was paused, and its pages are not restored yet.  Written
+	 * with mmu_lock held for write, and set with all vCPUs stopped.
+	 */
+	bool paused;
+
+	/* Next page that an abort has to restore, by session_sem. */
+	gfn_t next_restore;
+
 	/* Next vCPU for state commands without vCPU id, by session_sem. */
 	unsigned int next_vcpu;
 
@@ -83,10 +92,10 @@ struct tdx_mig {
 
 	/*
 	 * Private pages that were unmapped while the TDX module could not remove
-	 * them, by PFN.  KVM holds a reference to each until the TD is torn down.
-	 * Protected by mmu_lock.
+	 * them, linked by page_private().  KVM holds a reference to each until
+	 * the TD is torn down.  Protected by mmu_lock.
 	 */
-	struct xarray unremoved;
+	struct page *unremoved;
 
 	/* GPA list for pages that are removed, by mmu_lock. */
 	struct page *restore_list;

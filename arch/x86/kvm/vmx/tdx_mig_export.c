@@ -53,6 +53,7 @@ int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 				     cmd->value, err);
 	if (!err) {
 		kvm_tdx->mig->exported = false;
+		kvm_tdx->mig->next_restore = 0;
 		kvm_tdx->mig->next_vcpu = 0;
 		tdx_mig_set_phase(kvm, TDX_MIG_LIVE_EXPORT);
 	}
@@ -81,6 +82,7 @@ int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	/* The pause is as good as a TLB tracking. */
 	kvm_tdx->mig->track_needed = false;
+	WRITE_ONCE(kvm_tdx->mig->paused, true);
 
 	/* Pages cannot be added any more, neither on demand nor in advance. */
 	kvm->arch.pre_fault_allowed = false;
@@ -355,15 +357,17 @@ static bool tdx_mig_has_busy_entry(struct page *gpa_list, unsigned int nr)
 
 /*
  * Bring all exported pages back to what they were.  Any page that is mapped may
- * be one of them, the TDX module knows which.
+ * be one of them, the TDX module knows which.  No page becomes exported meanwhile,
+ * so what was interrupted goes on where it stopped.
  */
 static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
 	const int max = PAGE_SIZE / sizeof(*entries);
 	struct kvm *kvm = stream->kvm;
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	unsigned int retries = 0;
-	gfn_t next = 0, start;
+	gfn_t next;
 	int nr, i, r;
 	u64 err;
 
@@ -373,7 +377,7 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 		if (signal_pending(current))
 			return -EINTR;
 
-		start = next;
+		next = mig->next_restore;
 
 		write_lock(&kvm->mmu_lock);
 		nr = kvm_tdp_mmu_mirror_leafs(kvm, &next, entries, max);
@@ -387,14 +391,40 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 		if (r)
 			return r;
 
-		if (tdx_mig_has_busy_entry(stream->gpa_list, nr)) {
-			if (retries++ >= TDX_MIG_MAX_RETRIES)
-				return -EAGAIN;
-			next = start;
+		if (!tdx_mig_has_busy_entry(stream->gpa_list, nr)) {
+			mig->next_restore = next;
+			retries = 0;
+		} else if (retries++ >= TDX_MIG_MAX_RETRIES) {
+			return -EAGAIN;
 		}
 
 		cond_resched();
-	} while (nr == max || next == start);
+	} while (nr == max || retries);
+
+	return 0;
+}
+
+/* Make the TDX module forget the session, unless KVM has done so already. */
+static int tdx_mig_cancel(struct kvm *kvm, struct page *token, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	switch (mig->phase) {
+	case TDX_MIG_EXPORT_CANCELED:
+		return 0;
+	case TDX_MIG_EXPORT_LOST:
+		return -ECANCELED;
+	default:
+		break;
+	}
+
+	cmd->hw_error = tdx_mig_do_abort(kvm, token);
+	if (cmd->hw_error)
+		return tdx_mig_errno(cmd->hw_error);
+
+	tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
 
 	return 0;
 }
@@ -405,7 +435,6 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_mig *mig = kvm_tdx->mig;
 	struct page *token = NULL;
-	u64 err;
 	int r;
 
 	if (READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT) {
@@ -415,19 +444,9 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		token = stream->mbmd;
 	}
 
-	write_lock(&kvm->mmu_lock);
-
-	if (mig->phase != TDX_MIG_EXPORT_CANCELED) {
-		err = tdx_mig_do_abort(kvm, token);
-		cmd->hw_error = err;
-		if (err) {
-			write_unlock(&kvm->mmu_lock);
-			return tdx_mig_errno(err);
-		}
-		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
-	}
-
-	write_unlock(&kvm->mmu_lock);
+	r = tdx_mig_cancel(kvm, token, cmd);
+	if (r)
+		return r;
 
 	if (READ_ONCE(mig->exported)) {
 		r = tdx_mig_restore_all(stream, cmd);
@@ -443,6 +462,7 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		return -ECANCELED;
 
 	mig->exported = false;
+	WRITE_ONCE(mig->paused, false);
 	tdx_mig_set_phase(kvm, TDX_MIG_NONE);
 	kvm->arch.pre_fault_allowed = true;
 
@@ -456,6 +476,17 @@ bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err)
 	       tdx_mig_status(err) == TDX_EPT_ENTRY_STATE_INCORRECT;
 }
 
+static bool tdx_mig_restore_one(struct kvm *kvm, gfn_t gfn)
+{
+	struct page *list = to_kvm_tdx(kvm)->mig->restore_list;
+	u64 *entry = tdx_mig_page_entries(list);
+
+	*entry = tdx_mig_gpa_entry(gfn, TDX_MIG_GPA_OP_MIGRATE);
+
+	return !tdx_mig_status(tdx_mig_do_restore(kvm, list, 1)) &&
+	       tdx_mig_gpa_status(*entry) == TDX_MIG_GPA_STATUS_SUCCESS;
+}
+
 /*
  * Undo the export of a page that is about to be removed.  It takes an abort of
  * the session, as the page cannot be revoked on the destination from here.
@@ -464,7 +495,7 @@ bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_mig *mig = kvm_tdx->mig;
-	u64 *entry;
+	bool restored;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
@@ -476,8 +507,16 @@ bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
 	}
 
-	entry = tdx_mig_page_entries(mig->restore_list);
-	*entry = tdx_mig_gpa_entry(gfn, TDX_MIG_GPA_OP_MIGRATE);
+	restored = tdx_mig_restore_one(kvm, gfn);
+	if (unlikely(!restored)) {
+		/* A vCPU that accepts the page holds the lock of its S-EPT entry. */
+		WRITE_ONCE(kvm_tdx->wait_for_sept_zap, true);
+		kvm_make_all_cpus_request(kvm, KVM_REQ_OUTSIDE_GUEST_MODE);
 
-	return !tdx_mig_do_restore(kvm, mig->restore_list, 1);
+		restored = tdx_mig_restore_one(kvm, gfn);
+
+		WRITE_ONCE(kvm_tdx->wait_for_sept_zap, false);
+	}
+
+	return restored;
 }

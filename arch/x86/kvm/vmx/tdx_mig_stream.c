@@ -354,6 +354,12 @@ int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx)
 	case TDX_MIG_NONE:
 	case TDX_MIG_LIVE_EXPORT:
 		return 0;
+	case TDX_MIG_EXPORT_CANCELED:
+		/*
+		 * Pages that are exported in the pause are blocked without the
+		 * mirror page table saying so.
+		 */
+		return READ_ONCE(kvm_tdx->mig->paused) ? -EBUSY : 0;
 	default:
 		return -EBUSY;
 	}
@@ -394,12 +400,10 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 
 	trace_kvm_tdx_mig_defer_removal(kvm, pfn);
 
-	/*
-	 * If memory is short, leak the page.  It is encrypted and cannot be used
-	 * for anything else.
-	 */
+	/* guest_memfd has no use for page_private(). */
 	get_page(page);
-	xa_store(&mig->unremoved, pfn, page, GFP_ATOMIC | __GFP_ACCOUNT);
+	set_page_private(page, (unsigned long)mig->unremoved);
+	mig->unremoved = page;
 
 	switch (mig->phase) {
 	case TDX_MIG_LIVE_EXPORT:
@@ -448,7 +452,6 @@ int tdx_mig_vm_init(struct kvm *kvm)
 	}
 
 	init_rwsem(&mig->session_sem);
-	xa_init(&mig->unremoved);
 	to_kvm_tdx(kvm)->mig = mig;
 
 	return 0;
@@ -459,13 +462,14 @@ void tdx_mig_vm_reclaim(struct kvm *kvm)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	struct page *page;
-	unsigned long pfn;
 
 	if (!mig)
 		return;
 
-	xa_for_each(&mig->unremoved, pfn, page) {
-		xa_erase(&mig->unremoved, pfn);
+	while (mig->unremoved) {
+		page = mig->unremoved;
+		mig->unremoved = (struct page *)page_private(page);
+		set_page_private(page, 0);
 		if (!tdx_reclaim_page(page))
 			put_page(page);
 		cond_resched();
@@ -482,7 +486,6 @@ void tdx_mig_vm_free(struct kvm *kvm)
 	if (!mig)
 		return;
 
-	xa_destroy(&mig->unremoved);
 	tdx_mig_free(mig);
 	to_kvm_tdx(kvm)->mig = NULL;
 }
