@@ -196,9 +196,10 @@ struct kvm_dev_tdx_mig_attr {
  *	struct kvm_tdx_mig_state_vp. EEXIST: the vCPU has its state already.
  *	EINVAL also if the CPUID of the vCPU has no x2APIC.
  * @KVM_TDX_MIG_EXPORT_ABORT: End the export session, the TD becomes runnable.
- *	Before the start token: unconditional. After it: the MBMD must hold the
- *	abort token of the destination. @data is ignored. Restores all exported
- *	pages; after EINTR repeat the command to finish.
+ *	Before the start token: unconditional; vCPUs may run if the session was
+ *	not paused. After it: the MBMD must hold the abort token of the
+ *	destination, else EINVAL or EIO and no effect. @data is ignored. Restores
+ *	all exported pages; after EINTR or EAGAIN repeat the command to finish.
  * @KVM_TDX_MIG_IMPORT_END: End the import session, the TD becomes runnable.
  *	Commits first if IMPORT_COMMIT was not called. @data is ignored.
  * @KVM_TDX_MIG_IMPORT_COMMIT: Commit to the imported TD, after the start
