@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory of the destination of a migration changes.  Until a page arrives, that is
+ * the business of the VMM; later it ends the import, and the source goes on.
+ */
+#include <fcntl.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+#include "tdx_test.h"
+#include "tdx_worker.h"
+
+/* Pages of the memory slot that were sent, and written afterwards. */
+#define SENT_PAGE		2UL
+#define DIRTY_PAGE		3UL
+#define NR_SENT			4UL
+
+static int cmd(struct td_mig_stream *s, u32 id)
+{
+	u64 nr = 1;
+
+	return __td_mig_cmd_nr(s, id, &nr, NULL);
+}
+
+/* A live session that has sent some pages. */
+static void begin(struct td_worker *w, struct td_mig *m)
+{
+	td_worker_begin(w, m, 1);
+	td_worker_precopy(w, m, 0, NR_SENT);
+	td_worker_do(w, TD_WORKER_WRITE, DIRTY_PAGE, 1);
+}
+
+/* The destination has the slots of the source, in the same order. */
+static int dest_gmem(struct td_mig_dest *d, struct td_mig *m)
+{
+	struct userspace_mem_region *region;
+	int ctr, i = 0;
+
+	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
+		if (region->region.slot == TD_WORKER_SLOT)
+			return d->gmem_fds[i];
+		i++;
+	}
+	TEST_FAIL("There is no such slot");
+	return -1;
+}
+
+enum dest_removal {
+	DEST_CONVERT,
+	DEST_PUNCH,
+	DEST_DELETE,
+	DEST_NR_REMOVALS,
+};
+
+static void dest_take(struct td_mig_dest *d, struct td_mig *m, enum dest_removal how, u64 page)
+{
+	switch (how) {
+	case DEST_CONVERT:
+		vm_mem_set_shared(d->vm, td_worker_gpa(page), PAGE_SIZE);
+		break;
+	case DEST_PUNCH:
+		kvm_fallocate(dest_gmem(d, m), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      page * PAGE_SIZE, PAGE_SIZE);
+		break;
+	default:
+		vm_set_user_memory_region2(d->vm, TD_WORKER_SLOT, 0, 0, 0, NULL, 0, 0);
+		break;
+	}
+}
+
+static void dest_give_back(struct td_mig_dest *d, struct td_mig *m, enum dest_removal how,
+			   u64 page)
+{
+	struct kvm_userspace_memory_region2 region =
+		memslot2region(m->src, TD_WORKER_SLOT)->region;
+
+	switch (how) {
+	case DEST_CONVERT:
+		vm_mem_set_private(d->vm, td_worker_gpa(page), PAGE_SIZE);
+		break;
+	case DEST_DELETE:
+		region.flags = KVM_MEM_GUEST_MEMFD;
+		region.guest_memfd = dest_gmem(d, m);
+		vm_ioctl(d->vm, KVM_SET_USER_MEMORY_REGION2, &region);
+		break;
+	default:
+		break;
+	}
+}
+
+TD_TEST(imported_page_that_is_removed_ends_the_import_and_the_source_goes_on)
+{
+	enum dest_removal how;
+	struct td_mig_dest d;
+	struct td_worker w;
+	struct td_mig m;
+	int i, last[3];
+
+	td_worker_create(&w, 1);
+	for (how = 0; how < DEST_NR_REMOVALS; how++) {
+		for (i = 0; i < ARRAY_SIZE(last); i++) {
+			begin(&w, &m);
+			td_worker_export_rest(&m, false);
+			last[1] = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_STATE_TD);
+			last[0] = last[1] - 1;
+			last[2] = m.nr_bundles - 2;
+
+			td_mig_dest_create(&d, &m);
+			td_mig_import(&d, &m, 0, last[i]);
+			dest_take(&d, &m, how, SENT_PAGE);
+			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_MEM));
+			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_TRACK));
+			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT));
+			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END));
+			TD_EXPECT_ERRNO(EBUSY, __vcpu_run(d.vcpus[0]));
+			/* There are more where this one came from. */
+			dest_give_back(&d, &m, how, SENT_PAGE);
+			dest_take(&d, &m, how, DIRTY_PAGE);
+			td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+			*m.streams[0].mbmd = *d.streams[0].mbmd;
+			td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+			td_mig_dest_free(&d);
+			td_mig_free(&m);
+			td_worker_check(&w);
+		}
+	}
+	td_worker_migrate(&w, 1);
+	td_worker_free(&w);
+}
+
+TD_TEST(memory_of_the_destination_can_change_until_its_pages_arrive)
+{
+	enum dest_removal how;
+	struct td_mig_dest d;
+	struct td_worker w;
+	struct td_mig m;
+	int ret, mem;
+
+	td_worker_create(&w, 1);
+	for (how = 0; how < DEST_NR_REMOVALS; how++) {
+		begin(&w, &m);
+		td_worker_export_rest(&m, false);
+		td_mig_dest_create(&d, &m);
+		dest_take(&d, &m, how, SENT_PAGE);
+		dest_give_back(&d, &m, how, SENT_PAGE);
+		td_mig_import(&d, &m, 0, 0);
+		dest_take(&d, &m, how, SENT_PAGE);
+
+		mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
+		ret = __td_mig_import(d.streams, &m.bundles[mem], NULL);
+		if (how == DEST_PUNCH) {
+			TEST_ASSERT(!ret, "Import failed, errno %d", errno);
+			mem++;
+		} else {
+			TEST_ASSERT(ret == -1 && errno == EINVAL, "Import returned %d, errno %d",
+				    ret, errno);
+			dest_give_back(&d, &m, how, SENT_PAGE);
+		}
+
+		td_mig_import(&d, &m, mem, m.nr_bundles - 2);
+		td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+		*m.streams[0].mbmd = *d.streams[0].mbmd;
+		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_dest_free(&d);
+		td_mig_free(&m);
+		td_worker_check(&w);
+	}
+	td_worker_migrate(&w, 1);
+	td_worker_free(&w);
+}
+
+TD_TEST(canceled_page_is_free_for_the_destination_until_it_is_sent_again)
+{
+	enum dest_removal how;
+	struct td_mig_dest d;
+	struct td_worker w;
+	struct td_mig m;
+	int nr;
+
+	for (how = 0; how < DEST_DELETE; how++) {
+		td_worker_create(&w, 1);
+		td_worker_begin(&w, &m, 1);
+		td_worker_precopy(&w, &m, 0, 4);
+		td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, 0, 2);
+		td_worker_track(&m);
+		nr = m.nr_bundles;
+
+		td_mig_dest_create(&d, &m);
+		td_mig_import(&d, &m, 0, nr - 2);
+		dest_take(&d, &m, how, 0);
+		dest_give_back(&d, &m, how, 0);
+
+		td_worker_precopy(&w, &m, 0, 1);
+		td_worker_export_rest(&m, false);
+		td_mig_import(&d, &m, nr - 1, m.nr_bundles - 1);
+		td_mig_import_end(&d);
+		td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
+		td_mig_dest_free(&d);
+		td_mig_free(&m);
+		td_worker_free(&w);
+	}
+}
+
+TD_TEST(changed_operation_of_an_entry_is_refused_and_the_import_goes_on)
+{
+	struct td_mig_bundle *b;
+	struct td_mig_dest d;
+	struct td_worker w;
+	struct td_mig m;
+	u64 entry;
+	int mem;
+
+	td_worker_create(&w, 1);
+	td_worker_begin(&w, &m, 1);
+	td_worker_precopy(&w, &m, 0, 4);
+	td_worker_export_rest(&m, false);
+	td_mig_dest_create(&d, &m);
+	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
+	td_mig_import(&d, &m, 0, mem - 1);
+
+	b = &m.bundles[mem];
+	entry = b->gpa_list[1];
+	b->gpa_list[1] = td_worker_gpa(1) |
+			 (u64)TDX_MIG_GPA_OP_CANCEL << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(d.streams, b, NULL));
+	b->gpa_list[1] = td_worker_gpa(1) |
+			 (u64)TDX_MIG_GPA_OP_REMIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(d.streams, b, NULL));
+	b->gpa_list[1] = entry;
+	td_mig_import(&d, &m, mem, mem);
+	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(d.streams, b, NULL));
+
+	td_mig_import(&d, &m, mem + 1, m.nr_bundles - 1);
+	td_mig_import_end(&d);
+	td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
+	td_mig_dest_free(&d);
+	td_mig_free(&m);
+	td_worker_free(&w);
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+
+	return test_harness_run(argc, argv);
+}
