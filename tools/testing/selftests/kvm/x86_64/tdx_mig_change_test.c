@@ -225,6 +225,7 @@ TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 		begin(&w, &m);
 		td_worker_export_rest(&m, false);
 		remove_page(w.vm, how, SENT_PAGE);
+		remove_page(w.vm, how, DIRTY_PAGE);
 		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
 
 		/* Not even the destination's token brings it back. */
