@@ -317,7 +317,8 @@ int tdx_mig_create_contexts(struct kvm *kvm, unsigned int nr, u64 *hw_error)
 			return -ENOMEM;
 
 		write_lock(&kvm->mmu_lock);
-		err = tdh_do_no_vcpus(tdh_mig_stream_create, kvm, &kvm_tdx->td, page);
+		err = tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_mig_stream_create, kvm,
+							 &kvm_tdx->td, page));
 		write_unlock(&kvm->mmu_lock);
 
 		*hw_error = err;

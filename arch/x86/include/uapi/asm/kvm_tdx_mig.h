@@ -121,7 +121,8 @@
  *
  * Errors: ENXIO unknown group or attribute, or get before set; EINVAL version
  * or flags; E2BIG number of pages out of range; EEXIST set twice; EBUSY a
- * session is under way; ENOSPC no more streams; EIO the TDX module refused.
+ * session is under way; ENOSPC no more streams; EAGAIN contention, repeat the
+ * call; EINTR; ENOMEM; EIO the TDX module refused.
  */
 struct kvm_dev_tdx_mig_attr {
 	__u32 version;
@@ -150,6 +151,8 @@ struct kvm_dev_tdx_mig_attr {
  *	@data (in): number of state pages in the buffer pages. The imported
  *	attributes, XFAM, GPA width and TSC frequency must match those of
  *	KVM_TDX_INIT_VM and KVM_SET_TSC_KHZ, else EIO and the session is lost.
+ *	EIO with status TDX_MIGRATION_DECRYPTION_KEY_NOT_SET: there is no key
+ *	yet, the TD is as it was.
  *	ENOENT: there is no vCPU yet. EINVAL: the CPUID of the first vCPU does
  *	not fit the GPA width.
  * @KVM_TDX_MIG_EXPORT_MEM: Export private pages. The VMM writes the GPA list,

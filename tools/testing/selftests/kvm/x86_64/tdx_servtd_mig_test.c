@@ -11,6 +11,7 @@
 #include "tdx_test.h"
 
 #define NR_MIGRATIONS		2
+#define NR_POLLED_STREAMS	64
 
 static u64 access_binding(struct td_migtd *m, const struct td_servtd_binding *binding)
 {
@@ -473,6 +474,35 @@ TD_TEST(migration_succeeds_under_migration_tds_that_poll_both_sides)
 		kvm_pthread_join(threads[i], NULL);
 		TEST_ASSERT(pollers[i].nr_polls > 1, "Side %d was not polled", i);
 	}
+	td_migtd_free(&dst);
+	td_migtd_free(&src);
+}
+
+TD_TEST(streams_are_created_under_a_migration_td_that_polls)
+{
+	struct td_mig_stream streams[NR_POLLED_STREAMS];
+	struct poller poller = {};
+	struct td_migtd src, dst;
+	pthread_t thread;
+	struct td_pair p;
+	int i;
+
+	td_migtd_create(&src);
+	td_migtd_create(&dst);
+	td_pair_create(&p, &src, &dst);
+	poller.m = &src;
+	kvm_pthread_create(&thread, NULL, poll_target, &poller);
+	while (!READ_ONCE(poller.nr_polls))
+		usleep(1000);
+	/* Number 0 is open already. */
+	for (i = 1; i < NR_POLLED_STREAMS; i++)
+		td_mig_stream_open(&streams[i], p.vm, i, 1);
+	WRITE_ONCE(poller.stop, true);
+	kvm_pthread_join(thread, NULL);
+	for (i = 1; i < NR_POLLED_STREAMS; i++)
+		td_mig_stream_close(&streams[i]);
+	td_pair_run_to_done(p.vcpu);
+	td_pair_free(&p);
 	td_migtd_free(&dst);
 	td_migtd_free(&src);
 }
