@@ -42,7 +42,7 @@ void keys_bind(struct keys *keys, const struct vm *target)
 
 bool keys_exchange(struct keys *keys, int fd, bool source)
 {
-	struct mig_key own, peer;
+	struct mig_offer own, peer;
 	bool done;
 
 	migtd_read_key(keys->migtd, &own);
@@ -53,7 +53,7 @@ bool keys_exchange(struct keys *keys, int fd, bool source)
 		done = wire_receive_fixed(fd, WIRE_KEY, &peer, sizeof(peer)) &&
 		       wire_send(fd, WIRE_KEY, &own, sizeof(own));
 	if (done)
-		migtd_write_key(keys->migtd, &peer);
+		migtd_write_key(keys->migtd, &peer, source);
 	explicit_bzero(&own, sizeof(own));
 	explicit_bzero(&peer, sizeof(peer));
 	return done;

@@ -10,10 +10,10 @@
 #include "loader.h"
 #include "migtd.h"
 
-/* Handle, UUID and key, in words of 32 bits. */
-#define MAX_ARGUMENTS		(2 * (1 + MIGTD_UUID_WORDS + MIGTD_KEY_WORDS))
+/* Handle, UUID, offer and side, in words of 32 bits. */
+#define MAX_ARGUMENTS		(2 * (2 + MIGTD_UUID_WORDS + MIGTD_OFFER_WORDS))
 #define MAX_BIND_RETRIES	1000
-#define MAX_RESULTS		(2 * MIGTD_KEY_WORDS)
+#define MAX_RESULTS		(2 * MIGTD_OFFER_WORDS)
 
 /* Of the migration TD, only that there is one matters: its measurement is not checked. */
 #define SERVTD_ATTR_ANY		0x000007ff00000000ULL
@@ -147,8 +147,8 @@ static void add_argument(struct migtd *migtd, u64 val)
 	migtd->arguments[migtd->nr_arguments++] = val >> 32;
 }
 
-static void run_command(struct migtd *migtd, u32 command, const struct mig_key *in,
-			struct mig_key *out)
+static void run_command(struct migtd *migtd, u32 command, const struct mig_offer *in,
+			bool source, struct mig_offer *out)
 {
 	u64 status;
 	u32 i;
@@ -162,8 +162,10 @@ static void run_command(struct migtd *migtd, u32 command, const struct mig_key *
 	add_argument(migtd, migtd->handle);
 	for (i = 0; i < MIGTD_UUID_WORDS; i++)
 		add_argument(migtd, migtd->uuid[i]);
-	for (i = 0; in && i < MIGTD_KEY_WORDS; i++)
+	for (i = 0; in && i < MIGTD_OFFER_WORDS; i++)
 		add_argument(migtd, in->words[i]);
+	if (in)
+		add_argument(migtd, source);
 
 	migtd->command = command;
 	pthread_cond_broadcast(&migtd->changed);
@@ -171,19 +173,21 @@ static void run_command(struct migtd *migtd, u32 command, const struct mig_key *
 		pthread_cond_wait(&migtd->changed, &migtd->vm->lock);
 
 	status = migtd->status_low | (u64)migtd->status_high << 32;
+	if (status == MIGTD_NO_COMMON_VERSION)
+		die("the hosts have no version of the migration protocol in common");
 	if (status || (out && migtd->nr_results != MAX_RESULTS))
 		die("the migration TD failed: TDX status 0x%llx", (unsigned long long)status);
-	for (i = 0; out && i < MIGTD_KEY_WORDS; i++)
+	for (i = 0; out && i < MIGTD_OFFER_WORDS; i++)
 		out->words[i] = migtd->results[2 * i] | (u64)migtd->results[2 * i + 1] << 32;
 	pthread_mutex_unlock(&migtd->vm->lock);
 }
 
-void migtd_read_key(struct migtd *migtd, struct mig_key *key)
+void migtd_read_key(struct migtd *migtd, struct mig_offer *offer)
 {
-	run_command(migtd, MIGTD_CMD_READ_KEY, NULL, key);
+	run_command(migtd, MIGTD_CMD_READ_KEY, NULL, false, offer);
 }
 
-void migtd_write_key(struct migtd *migtd, const struct mig_key *key)
+void migtd_write_key(struct migtd *migtd, const struct mig_offer *offer, bool source)
 {
-	run_command(migtd, MIGTD_CMD_WRITE_KEY, key, NULL);
+	run_command(migtd, MIGTD_CMD_WRITE_KEY, offer, source, NULL);
 }

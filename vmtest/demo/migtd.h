@@ -10,9 +10,9 @@
 
 struct migtd;
 
-/* AES-256 key of one direction. */
-struct mig_key {
-	u64 words[MIGTD_KEY_WORDS];
+/* AES-256 key of one direction, and the versions that a host supports. */
+struct mig_offer {
+	u64 words[MIGTD_OFFER_WORDS];
 };
 
 /* Start a migration TD, the one of this host. */
@@ -26,8 +26,8 @@ void migtd_stop(struct migtd *migtd);
 int migtd_bind(struct migtd *migtd, const struct vm *target, u64 *hw_error);
 
 /* Key that the target is going to encrypt with. */
-void migtd_read_key(struct migtd *migtd, struct mig_key *key);
+void migtd_read_key(struct migtd *migtd, struct mig_offer *offer);
 /* Key that the peer is going to encrypt with. */
-void migtd_write_key(struct migtd *migtd, const struct mig_key *key);
+void migtd_write_key(struct migtd *migtd, const struct mig_offer *offer, bool source);
 
 #endif /* DEMO_MIGTD_H */

@@ -5,8 +5,10 @@
  * asked again; the guest then reads the arguments, writes the results and, last,
  * a status.
  *
- * Arguments: binding handle and UUID of the target, then the key for
- * MIGTD_CMD_WRITE_KEY. Results: the key for MIGTD_CMD_READ_KEY.
+ * Arguments: binding handle and UUID of the target, then for MIGTD_CMD_WRITE_KEY
+ * the offer of the peer, and whether the target is the source. Results of
+ * MIGTD_CMD_READ_KEY: an offer, i.e. the key and the versions of the migration
+ * protocol that this host can export and import.
  *
  * A key must leave a real migration TD only to another one that has proven what
  * it is. This one stands in for it where both sides are test machines, and
@@ -27,6 +29,11 @@
 
 #define MIGTD_UUID_WORDS	4
 #define MIGTD_KEY_WORDS		4
+#define MIGTD_VERSION_WORDS	4
+#define MIGTD_OFFER_WORDS	(MIGTD_KEY_WORDS + MIGTD_VERSION_WORDS)
+
+/* Status if the two hosts have no version in common, no status of TDX. */
+#define MIGTD_NO_COMMON_VERSION	1
 
 #define MIGTD_IMAGE_GPA		0x100000
 #define MIGTD_STACK_TOP		0x180000

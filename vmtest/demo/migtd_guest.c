@@ -8,6 +8,7 @@
 #include "migtd_abi.h"
 
 #define TDG_VP_VMCALL		0
+#define TDG_SYS_RD		11
 #define TDG_SERVTD_RD		18
 #define TDG_SERVTD_WR		20
 
@@ -21,14 +22,20 @@
 #define FIELD_MIG_DEC_KEY	0x9810000300000010ULL
 #define FIELD_MIG_ENC_KEY	0x9810000300000018ULL
 #define FIELD_MIG_VERSION	0x9810000100000020ULL
-#define MIG_VERSION		0
 #define MIG_VERSION_MASK	0xffff
+
+/* Of the TDX module, in this order: least, greatest for export, for import. */
+#define FIELD_MIG_VERSIONS	0x2000000100000001ULL
 
 /* The host holds a lock; it lets go of it as it progresses. */
 #define STATUS_MASK		0xffffffff00000000ULL
 #define STATUS_OPERAND_BUSY	0x8000020000000000ULL
 #define STATUS_HOST_PRIORITY	0x8000020400000000ULL
 #define MAX_BUSY_RETRIES	100000
+
+enum version {
+	MIN_EXPORT, MAX_EXPORT, MIN_IMPORT, MAX_IMPORT,
+};
 
 struct target {
 	u64 handle;
@@ -98,9 +105,35 @@ static u64 servtd_call(u64 leaf, const struct target *target, u64 field, u64 *va
 	return status;
 }
 
+static u64 read_versions(u64 versions[MIGTD_VERSION_WORDS])
+{
+	u32 i;
+
+	for (i = 0; i < MIGTD_VERSION_WORDS; i++) {
+		register u64 r8 asm("r8") = 0;
+		u64 rax = TDG_SYS_RD, rcx = 0, rdx = FIELD_MIG_VERSIONS + i;
+
+		asm volatile("tdcall"
+			     : "+a"(rax), "+c"(rcx), "+d"(rdx), "+r"(r8)
+			     : : "r9", "r10", "r11", "memory", "cc");
+		if (rax)
+			return rax;
+		versions[i] = r8;
+	}
+	return 0;
+}
+
+/* The newest version that the source can export and the destination import. */
+static bool choose_version(const u64 src[MIGTD_VERSION_WORDS],
+			   const u64 dst[MIGTD_VERSION_WORDS], u64 *version)
+{
+	*version = src[MAX_EXPORT] < dst[MAX_IMPORT] ? src[MAX_EXPORT] : dst[MAX_IMPORT];
+	return *version >= src[MIN_EXPORT] && *version >= dst[MIN_IMPORT];
+}
+
 static u64 read_key(const struct target *target)
 {
-	u64 val, status;
+	u64 versions[MIGTD_VERSION_WORDS], val, status;
 	u32 i;
 
 	/* Reading the first word makes the TDX module choose a new key. */
@@ -111,17 +144,36 @@ static u64 read_key(const struct target *target)
 			return status;
 		write_result(val);
 	}
-	return 0;
+
+	status = read_versions(versions);
+	for (i = 0; !status && i < MIGTD_VERSION_WORDS; i++)
+		write_result(versions[i]);
+	return status;
 }
 
 static u64 write_key(const struct target *target)
 {
-	u64 val = MIG_VERSION, status;
+	u64 own[MIGTD_VERSION_WORDS], peers[MIGTD_VERSION_WORDS];
+	u64 key[MIGTD_KEY_WORDS], version, val, status;
+	bool source;
 	u32 i;
 
-	status = servtd_call(TDG_SERVTD_WR, target, FIELD_MIG_VERSION, &val, MIG_VERSION_MASK);
+	for (i = 0; i < MIGTD_KEY_WORDS; i++)
+		key[i] = read_argument();
+	for (i = 0; i < MIGTD_VERSION_WORDS; i++)
+		peers[i] = read_argument();
+	source = read_argument();
+
+	status = read_versions(own);
+	if (status)
+		return status;
+	if (!choose_version(source ? own : peers, source ? peers : own, &version))
+		return MIGTD_NO_COMMON_VERSION;
+
+	status = servtd_call(TDG_SERVTD_WR, target, FIELD_MIG_VERSION, &version,
+			     MIG_VERSION_MASK);
 	for (i = 0; !status && i < MIGTD_KEY_WORDS; i++) {
-		val = read_argument();
+		val = key[i];
 		status = servtd_call(TDG_SERVTD_WR, target, FIELD_MIG_DEC_KEY + i, &val, ~0ULL);
 	}
 	return status;
