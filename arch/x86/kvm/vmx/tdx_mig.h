@@ -322,6 +322,7 @@ int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd
 int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
 int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
 
+bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu);
 bool tdx_mig_is_vcpu_cmd(u32 id);
 int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *cmd);
 
@@ -361,5 +362,7 @@ static inline int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *
 enum kvm_external_wrprot_result tdx_mig_write_protect(struct kvm *kvm, const gfn_t *gfns,
 						      unsigned int nr);
 void tdx_mig_track(struct kvm *kvm);
+int tdx_mig_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s);
+int tdx_mig_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s);
 
 #endif /* __KVM_X86_VMX_TDX_MIG_H */

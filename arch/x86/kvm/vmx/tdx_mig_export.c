@@ -71,7 +71,15 @@ int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
 	u64 err;
+
+	/* KVM_RUN, which is refused from here on, has to complete the last exit. */
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (vcpu->arch.complete_userspace_io)
+			return -EBUSY;
+	}
 
 	guard(write_lock)(&kvm->mmu_lock);
 

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Live migration of TDs: which vCPU a command means, and the state of a vCPU
- * that lives in KVM and not in the TDX module, so that no bundle carries it.
+ * Live migration of TDs: which vCPU a command means, and the last exit of a vCPU,
+ * which lives in KVM and not in the TDX module, so that no bundle carries it.
  */
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include "posted_intr.h"
 #include "tdx_mig.h"
 
 static_assert(sizeof(struct kvm_tdx_mig_vcpu_state) == 256);
-static_assert(sizeof_field(struct kvm_tdx_mig_vcpu_state, pir) ==
-	      sizeof_field(struct pi_desc, pir));
 
 /* VMX exit reasons have 16 bits. */
 #define TDX_MIG_MAX_EXIT_REASON		U16_MAX
@@ -27,6 +24,16 @@ struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd)
 		return kvm_get_vcpu_by_id(kvm, cmd->vcpu_id);
 
 	return kvm_get_vcpu(kvm, mig->next_vcpu);
+}
+
+/* Has the vCPU got its state, while the import goes on? */
+bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu)
+{
+	/* The import ends with vcpu->mutex held, too. */
+	lockdep_assert_held(&vcpu->mutex);
+
+	return to_kvm_tdx(vcpu->kvm)->state == TD_STATE_IMPORT &&
+	       to_tdx(vcpu)->state == VCPU_TD_STATE_INITIALIZED;
 }
 
 static int tdx_mig_check_vcpu_state(const struct kvm_tdx_mig_vcpu_state *state)
@@ -76,7 +83,6 @@ static int tdx_mig_get_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 		.rdi = args->rdi,
 		.rsi = args->rsi,
 	};
-	memcpy(state.pir, tdx->vt.pi_desc.pir, sizeof(state.pir));
 
 	return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
 }
@@ -84,9 +90,7 @@ static int tdx_mig_get_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 static int tdx_mig_set_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 {
 	struct vcpu_tdx *tdx = to_tdx(vcpu);
-	struct pi_desc *pi_desc = &tdx->vt.pi_desc;
 	struct kvm_tdx_mig_vcpu_state state;
-	unsigned int vector;
 	int r;
 
 	if (copy_from_user(&state, argp, sizeof(state)))
@@ -100,9 +104,7 @@ static int tdx_mig_set_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 	    memchr_inv(state.reserved, 0, sizeof(state.reserved)))
 		return -EINVAL;
 
-	/* The import ends with vcpu->mutex held. */
-	if (to_kvm_tdx(vcpu->kvm)->state != TD_STATE_IMPORT ||
-	    tdx->state != VCPU_TD_STATE_INITIALIZED)
+	if (!tdx_mig_vcpu_is_importing(vcpu))
 		return -EBUSY;
 
 	tdx->vt.exit_reason.full = state.exit_reason;
@@ -120,13 +122,6 @@ static int tdx_mig_set_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 		.rdi = state.rdi,
 		.rsi = state.rsi,
 	};
-
-	for (vector = 0; vector < sizeof(state.pir) * BITS_PER_BYTE; vector++) {
-		if (test_bit(vector, (unsigned long *)state.pir))
-			pi_test_and_set_pir(vector, pi_desc);
-	}
-	if (memchr_inv(state.pir, 0, sizeof(state.pir)))
-		pi_set_on(pi_desc);
 
 	return 0;
 }

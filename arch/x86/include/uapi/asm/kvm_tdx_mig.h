@@ -44,6 +44,7 @@
  *	EXPORT_STATE_TD				stream 0
  *	EXPORT_STATE_VP ...			any stream, once per vCPU
  *	KVM_TDX_MIG_GET_VCPU_STATE ...		once per vCPU, on the vCPU fd
+ *	KVM_GET_LAPIC, _MSRS, _MP_STATE, _VCPU_EVENTS
  *	EXPORT_TRACK, IN_ORDER_DONE		stream 0, the start token
  *	destroy the VM once the destination runs
  *
@@ -58,6 +59,7 @@
  *	IMPORT_STATE_TD				stream 0
  *	IMPORT_STATE_VP ...			the stream of the bundle
  *	KVM_TDX_MIG_SET_VCPU_STATE ...		once per vCPU, on the vCPU fd
+ *	KVM_SET_LAPIC, _MSRS, _MP_STATE, _VCPU_EVENTS
  *	IMPORT_TRACK, the start token		stream 0
  *	IMPORT_COMMIT				no way back from here
  *	IMPORT_END
@@ -180,8 +182,8 @@ struct kvm_dev_tdx_mig_attr {
  * @KVM_TDX_MIG_IMPORT_TRACK: Import an epoch or start token from the MBMD.
  *	Stream 0. @data is ignored.
  * @KVM_TDX_MIG_EXPORT_PAUSE: Stop the TD. All vCPUs must be out of KVM_RUN,
- *	with their last exit completed (KVM_RUN with immediate_exit). From here
- *	on KVM_RUN fails with EBUSY, unless the session is aborted. @data is
+ *	with their last exit completed (KVM_RUN with immediate_exit), else
+ *	EBUSY. From here on KVM_RUN fails with EBUSY, unless the session is aborted. @data is
  *	ignored.
  * @KVM_TDX_MIG_EXPORT_STATE_TD: Write the TD state bundle. Stream 0, after
  *	EXPORT_PAUSE. @data (out): number of state pages.
@@ -505,12 +507,13 @@ struct kvm_tdx_mig_caps {
  * @rbx: see @rdx.
  * @rdi: see @rdx.
  * @rsi: see @rdx.
- * @pir: posted interrupts that the TDX module has not seen, bit N of the array
- *	for vector N. Set adds them to those already posted.
  * @reserved: must be 0.
  *
  * A TD that was stopped inside a TDG.VP.VMCALL, and one that is halted with an
- * interrupt pending, continues correctly only with this state.
+ * interrupt pending, continues correctly only with this state. Everything else
+ * that is KVM's has an ioctl of its own: KVM_GET_LAPIC, which includes interrupts
+ * that the TDX module has not seen, KVM_GET_MSRS, KVM_GET_MP_STATE and
+ * KVM_GET_VCPU_EVENTS.
  *
  * Errors: EINVAL version, size or reserved fields.
  */
@@ -532,8 +535,7 @@ struct kvm_tdx_mig_vcpu_state {
 	__u64 rbx;
 	__u64 rdi;
 	__u64 rsi;
-	__u64 pir[4];
-	__u64 reserved[13];
+	__u64 reserved[17];
 };
 
 #endif /* _ASM_X86_KVM_TDX_MIG_H */
