@@ -129,6 +129,10 @@ void td_accept_pages(gpa_t gpa, u64 nr_pages);
 /* Convert private to shared with the SHARED bit in @gpa, or back; asserts. */
 void td_map_gpa(gpa_t gpa, u64 size);
 
+/* Registers of the x2APIC that KVM emulates, by their xAPIC offsets. */
+void td_x2apic_write(u32 reg, u64 value);
+u64 td_x2apic_read(u32 reg);
+
 /* Interrupts: software enable of the x2APIC, end of interrupt, IPI. */
 void td_x2apic_enable(void);
 void td_x2apic_eoi(void);

@@ -15,7 +15,7 @@
 #include "tdx_util.h"
 
 #define TD_MIG_MAX_STREAMS	4
-#define TD_MIG_MAX_VCPUS	2
+#define TD_MIG_MAX_VCPUS	8
 #define TD_MIG_MAX_BUNDLES	64
 #define TD_MIG_MAX_SLOTS	16
 #define TD_MIG_MAC_SIZE		16
@@ -29,8 +29,6 @@
 #define TDX_INVALID_PAGE_MAC		0xC0000E0F00000000ULL
 #define TDX_SOME_VCPUS_NOT_MIGRATED	0xC0000E1200000000ULL
 #define TDX_MIGRATION_DECRYPTION_KEY_NOT_SET	0xC0000E0800000000ULL
-
-#define TD_MIG_NR_MSRS			3
 
 struct td_mig_stream {
 	int fd;
@@ -50,6 +48,9 @@ struct td_mig_bundle {
 	u32 stream;
 	/* State pages, or entries of the GPA list. */
 	u32 nr;
+	/* A vCPU is meant by its id, not by the order of creation. */
+	bool has_vcpu_id;
+	u32 vcpu_id;
 	struct tdx_mig_mbmd mbmd;
 	u64 *gpa_list;
 	u8 *mac_list;
@@ -59,8 +60,10 @@ struct td_mig_bundle {
 /* What the VMM moves by itself. */
 struct td_mig_vcpu_state {
 	struct kvm_tdx_mig_vcpu_state tdx;
+	struct kvm_lapic_state lapic;
+	u64 tsc_deadline;
 	struct kvm_mp_state mp_state;
-	u64 msrs[TD_MIG_NR_MSRS];
+	struct kvm_vcpu_events events;
 };
 
 /* Destination of a migration: has the slots, and shared memory, of the source. */
@@ -77,6 +80,8 @@ struct td_mig {
 	struct kvm_vm *src;
 	struct kvm_vcpu *src_vcpus[TD_MIG_MAX_VCPUS];
 	int nr_vcpus;
+	/* Name vCPUs by their id, and create them last to first at the destination. */
+	bool reverse_vcpus;
 	struct td_mig_stream streams[TD_MIG_MAX_STREAMS];
 	int nr_streams;
 	/* Entries of a GPA list, as many as it can have unless the test says so. */
@@ -115,6 +120,8 @@ void td_mig_stream_close(struct td_mig_stream *s);
 /* The next bundle of @s, by kind; the caller frees it.  hw_error may be NULL. */
 int __td_mig_export_state(struct td_mig_stream *s, u32 export_cmd,
 			  struct td_mig_bundle *b, u64 *hw_error);
+int __td_mig_export_vcpu(struct td_mig_stream *s, u32 vcpu_id, struct td_mig_bundle *b,
+			 u64 *hw_error);
 int __td_mig_export_mem(struct td_mig_stream *s, const u64 *gpa_list, u32 nr,
 			struct td_mig_bundle *b, u64 *hw_error);
 int __td_mig_export_track(struct td_mig_stream *s, bool start_token,
@@ -175,6 +182,11 @@ void td_mig_dest_free(struct td_mig_dest *d);
 
 void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);
 void td_mig_vcpu_load(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);
+
+/* Registers of the local APIC, by their offsets. */
+u32 td_lapic_get(const struct kvm_lapic_state *lapic, u32 reg);
+void td_lapic_set(struct kvm_lapic_state *lapic, u32 reg, u32 value);
+bool td_lapic_irr_test(const struct kvm_lapic_state *lapic, u8 vector);
 
 /* Index in @m of the first bundle that @import_cmd imports. */
 int td_mig_find_bundle(struct td_mig *m, u32 import_cmd);

@@ -252,11 +252,22 @@ static u32 td_x2apic_msr(u32 reg)
 	return APIC_BASE_MSR + (reg >> 4);
 }
 
+void td_x2apic_write(u32 reg, u64 value)
+{
+	GUEST_ASSERT_EQ(tdvmcall_wrmsr(td_x2apic_msr(reg), value), 0ULL);
+}
+
+u64 td_x2apic_read(u32 reg)
+{
+	u64 value;
+
+	GUEST_ASSERT_EQ(tdvmcall_rdmsr(td_x2apic_msr(reg), &value), 0ULL);
+	return value;
+}
+
 void td_x2apic_enable(void)
 {
-	u64 spiv = APIC_SPIV_APIC_ENABLED | GENMASK(7, 0);
-
-	GUEST_ASSERT_EQ(tdvmcall_wrmsr(td_x2apic_msr(APIC_SPIV), spiv), 0ULL);
+	td_x2apic_write(APIC_SPIV, APIC_SPIV_APIC_ENABLED | GENMASK(7, 0));
 }
 
 void td_x2apic_eoi(void)
@@ -267,9 +278,7 @@ void td_x2apic_eoi(void)
 
 void td_x2apic_send_ipi(u32 apic_id, u8 vector)
 {
-	u64 icr = (u64)apic_id << 32 | APIC_INT_ASSERT | APIC_DM_FIXED | vector;
-
-	GUEST_ASSERT_EQ(tdvmcall_wrmsr(td_x2apic_msr(APIC_ICR), icr), 0ULL);
+	td_x2apic_write(APIC_ICR, (u64)apic_id << 32 | APIC_INT_ASSERT | APIC_DM_FIXED | vector);
 }
 
 void td_halt_until(const u64 *flag)

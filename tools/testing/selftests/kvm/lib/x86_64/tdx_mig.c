@@ -181,6 +181,35 @@ int __td_mig_export_track(struct td_mig_stream *s, bool start_token,
 	return ret;
 }
 
+/* A command for a vCPU that is named. */
+static int td_mig_cmd_vcpu(struct td_mig_stream *s, u32 id, u32 vcpu_id, u64 *nr, u64 *hw_error)
+{
+	struct kvm_tdx_mig_state_vp vp = { .nr_pages = *nr, .vcpu_id = vcpu_id };
+	int ret;
+
+	do {
+		ret = __td_mig_cmd(s, id, KVM_TDX_MIG_STATE_VP_F_VCPU_ID, (u64)&vp, hw_error);
+	} while (ret && (errno == EINTR || errno == EAGAIN));
+
+	*nr = vp.nr_pages;
+	return ret;
+}
+
+int __td_mig_export_vcpu(struct td_mig_stream *s, u32 vcpu_id, struct td_mig_bundle *b,
+			 u64 *hw_error)
+{
+	u64 nr = 0;
+	int ret = td_mig_cmd_vcpu(s, KVM_TDX_MIG_EXPORT_STATE_VP, vcpu_id, &nr, hw_error);
+
+	if (ret)
+		return ret;
+
+	td_mig_bundle_init(b, s, KVM_TDX_MIG_IMPORT_STATE_VP, nr);
+	b->has_vcpu_id = true;
+	b->vcpu_id = vcpu_id;
+	return 0;
+}
+
 int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
 		    u64 *hw_error)
 {
@@ -196,6 +225,8 @@ int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b
 		memcpy(s->gpa_list, b->gpa_list, b->nr * sizeof(*b->gpa_list));
 		memcpy(s->mac_list, b->mac_list, b->nr * TD_MIG_MAC_SIZE);
 	}
+	if (b->has_vcpu_id)
+		return td_mig_cmd_vcpu(s, b->import_cmd, b->vcpu_id, &nr, hw_error);
 	return __td_mig_cmd_nr(s, b->import_cmd, &nr, hw_error);
 }
 
@@ -223,6 +254,15 @@ static void td_mig_export_state(struct td_mig *m, u32 export_cmd)
 
 	TEST_ASSERT(!ret, "Migration command %u failed, errno %d (%s), hw_error 0x%lx",
 		    export_cmd, errno, strerror(errno), hw_error);
+}
+
+static void td_mig_export_vcpu(struct td_mig *m, u32 vcpu_id)
+{
+	u64 hw_error;
+	int ret = __td_mig_export_vcpu(&m->streams[0], vcpu_id, td_mig_next_bundle(m), &hw_error);
+
+	TEST_ASSERT(!ret, "Export of vCPU %u failed, errno %d (%s), hw_error 0x%lx",
+		    vcpu_id, errno, strerror(errno), hw_error);
 }
 
 void td_mig_open(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
@@ -319,8 +359,12 @@ void td_mig_export_td_and_vcpus(struct td_mig *m)
 	int i;
 
 	td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_TD);
-	for (i = 0; i < m->nr_vcpus; i++)
-		td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_VP);
+	for (i = 0; i < m->nr_vcpus; i++) {
+		if (m->reverse_vcpus)
+			td_mig_export_vcpu(m, m->src_vcpus[i]->id);
+		else
+			td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_VP);
+	}
 
 	for (i = 0; i < m->nr_vcpus; i++)
 		td_mig_vcpu_save(m->src_vcpus[i], &m->vcpu_state[i]);

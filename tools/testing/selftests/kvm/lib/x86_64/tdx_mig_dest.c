@@ -49,8 +49,10 @@ void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m)
 	*d = (struct td_mig_dest) { .vm = td_mig_next_dest(m) };
 
 	for (i = 0; i < m->nr_vcpus; i++) {
-		d->vcpus[i] = __vm_vcpu_add(d->vm, m->src_vcpus[i]->id);
-		vcpu_init_cpuid(d->vcpus[i], m->src_vcpus[i]->cpuid);
+		int n = m->reverse_vcpus ? m->nr_vcpus - 1 - i : i;
+
+		d->vcpus[n] = __vm_vcpu_add(d->vm, m->src_vcpus[n]->id);
+		vcpu_init_cpuid(d->vcpus[n], m->src_vcpus[n]->cpuid);
 	}
 
 	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node)

@@ -8,33 +8,43 @@
 #include "processor.h"
 #include "tdx_mig_util.h"
 
-/* Registers of the local APIC that KVM, not the TDX module, keeps. */
-static const u32 td_mig_msrs[TD_MIG_NR_MSRS] = {
-	APIC_BASE_MSR + (APIC_SPIV >> 4),
-	APIC_BASE_MSR + (APIC_LVTT >> 4),
-	APIC_BASE_MSR + (APIC_TDCR >> 4),
-};
-
 void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state)
 {
-	int i;
-
 	state->tdx = (struct kvm_tdx_mig_vcpu_state) {
 		.version = KVM_TDX_MIG_VCPU_STATE_VERSION,
 		.size = sizeof(state->tdx),
 	};
 	td_vcpu_ioctl(vcpu, KVM_TDX_MIG_GET_VCPU_STATE, 0, (u64)&state->tdx);
+	vcpu_ioctl(vcpu, KVM_GET_LAPIC, &state->lapic);
+	state->tsc_deadline = vcpu_get_msr(vcpu, MSR_IA32_TSC_DEADLINE);
 	vcpu_mp_state_get(vcpu, &state->mp_state);
-	for (i = 0; i < TD_MIG_NR_MSRS; i++)
-		state->msrs[i] = vcpu_get_msr(vcpu, td_mig_msrs[i]);
+	vcpu_events_get(vcpu, &state->events);
 }
 
 void td_mig_vcpu_load(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state)
 {
-	int i;
-
-	for (i = 0; i < TD_MIG_NR_MSRS; i++)
-		vcpu_set_msr(vcpu, td_mig_msrs[i], state->msrs[i]);
-	vcpu_mp_state_set(vcpu, &state->mp_state);
 	td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&state->tdx);
+	/* The mode of the timer, then its deadline. */
+	vcpu_ioctl(vcpu, KVM_SET_LAPIC, &state->lapic);
+	vcpu_set_msr(vcpu, MSR_IA32_TSC_DEADLINE, state->tsc_deadline);
+	vcpu_events_set(vcpu, &state->events);
+	vcpu_mp_state_set(vcpu, &state->mp_state);
+}
+
+u32 td_lapic_get(const struct kvm_lapic_state *lapic, u32 reg)
+{
+	u32 value;
+
+	memcpy(&value, lapic->regs + reg, sizeof(value));
+	return value;
+}
+
+void td_lapic_set(struct kvm_lapic_state *lapic, u32 reg, u32 value)
+{
+	memcpy(lapic->regs + reg, &value, sizeof(value));
+}
+
+bool td_lapic_irr_test(const struct kvm_lapic_state *lapic, u8 vector)
+{
+	return td_lapic_get(lapic, APIC_IRR + vector / 32 * 0x10) & BIT(vector % 32);
 }
