@@ -14,7 +14,7 @@
 #include "tdvmm.h"
 
 #define WIRE_MAGIC		0x4d584454U
-#define WIRE_VERSION		1
+#define WIRE_VERSION		2
 
 enum wire_type {
 	/* Source to destination, in this order; frames in brackets any number of times. */
@@ -81,15 +81,16 @@ struct wire_shared_pages {
 	u8 pages[WIRE_MAX_SHARED][PAGE_SIZE];
 };
 
-#define WIRE_MAX_MSRS		32
+#define WIRE_MAX_MSRS		8
 
 struct wire_vcpu {
 	u32 id;
-	u32 mp_state;
-	u32 nmi_pending;
 	u32 nr_msrs;
 	struct kvm_msr_entry msrs[WIRE_MAX_MSRS];
 	struct kvm_tdx_mig_vcpu_state state;
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu_events events;
+	struct kvm_mp_state mp_state;
 };
 
 /* Return false if the other side is gone; the sum of all bytes is counted. */
