@@ -28,7 +28,15 @@ echo "$nonce" >"$dir/nonce"
 : >"$dir/console.log"
 
 case $accel in
-tcg) cpu=max,vendor=${VENDOR:-GenuineIntel},+svm,phys-bits=48 ;;
+tcg)
+	cpu=max,vendor=${VENDOR:-GenuineIntel},+svm,phys-bits=48
+	# On a loaded machine the kernel would measure anything.
+	if [ ! "$BUILD/tsc" -nt "$TOP/vmtest/tsc.c" ]; then
+		gcc -O2 -Wall -Wextra -Werror -o "$BUILD/tsc.$$" "$TOP/vmtest/tsc.c"
+		mv "$BUILD/tsc.$$" "$BUILD/tsc"
+	fi
+	set -- "$@" "tsc_early_khz=$("$BUILD/tsc")"
+	;;
 kvm) cpu=host ;;
 *) die "ACCEL=$accel is neither tcg nor kvm" ;;
 esac
