@@ -21,21 +21,29 @@
 #include "event.h"
 #include "judge.h"
 #include "report.h"
+#include "trace.h"
 #include "vmm.h"
 
 #define EXIT_SKIP		4
 
 #define DEFAULT_MEM_MIB		64
+#define DEFAULT_VCPUS		2
+#define DEFAULT_WORKING_SET_MIB	16
+#define DEFAULT_WRITE_RATE	600
 #define DEFAULT_TICKS		16
-#define DEFAULT_TIMEOUT		80
-#define DEFAULT_ROUNDS		4
+#define DEFAULT_ROUNDS		8
+#define DEFAULT_TARGET_MS	500
+#define DEFAULT_STREAMS		2
+#define DEFAULT_TIMEOUT		1200
+#define DEFAULT_STALL		300
 #define MIB_SHIFT		20
+#define MAX_MEM_MIB		1024
 #define POLL_MS			100
 
-/* The workload goes through all of its memory in so many ticks. */
-#define TICKS_PER_PASS		4
+/* As the workload has it, see vmtest/guest/init.c. */
+#define GUEST_TICKS_PER_SEC	8
 
-#define GUEST_CMDLINE		"console=ttyS0 loglevel=2 panic=-1 reboot=k printk.devkmsg=on swiotlb=512"
+#define GUEST_CMDLINE		"console=ttyS0 loglevel=2 panic=-1 reboot=k swiotlb=512"
 
 enum { SOURCE, DESTINATION, NR_VMS };
 
@@ -48,18 +56,25 @@ struct child {
 
 struct demo {
 	struct vmm_options vmm;
+	/* Of the workload, all CPUs together. */
+	u64 working_set;
+	u64 write_rate;
 	/* Ticks to watch before and after the migration. */
 	u32 ticks_before;
 	u32 ticks_after;
+	/* Seconds for all, and without a step forward. */
 	u32 timeout;
+	u32 stall;
 	/* Only boot the guest, until it ends by itself. */
 	bool boot_only;
 	u64 boot_ticks;
 	bool live;
+	bool verbose;
 
 	struct child children[NR_VMS];
 	int events;
 	struct report report;
+	struct trace trace;
 	struct judge judge;
 	struct simstat calls;
 	bool migrating;
@@ -69,7 +84,8 @@ struct demo {
 	bool quitting;
 };
 
-static void start_child(struct demo *demo, u32 index, int events, int wire)
+/* @peer is the other end of @wire, or -1 if this process has closed it. */
+static void start_child(struct demo *demo, u32 index, int events, int wire, int peer)
 {
 	struct child *child = &demo->children[index];
 	struct vmm_fds fds = { .wire = wire };
@@ -93,6 +109,8 @@ static void start_child(struct demo *demo, u32 index, int events, int wire)
 	/* Nobody may keep the ends of others open. */
 	close(control[1]);
 	close(demo->events);
+	if (peer >= 0)
+		close(peer);
 	if (index != SOURCE)
 		close(demo->children[SOURCE].control);
 	fds.control = control[0];
@@ -113,11 +131,11 @@ static void start_children(struct demo *demo)
 	demo->events = events[0];
 
 	fflush(stdout);
-	start_child(demo, SOURCE, events[1], wire[SOURCE]);
+	start_child(demo, SOURCE, events[1], wire[SOURCE], wire[DESTINATION]);
 	/* The source must notice when its peer is gone, and the other way round. */
 	close(wire[SOURCE]);
 	if (!demo->boot_only)
-		start_child(demo, DESTINATION, events[1], wire[DESTINATION]);
+		start_child(demo, DESTINATION, events[1], wire[DESTINATION], -1);
 	else
 		demo->children[DESTINATION].ended = true;
 	close(wire[DESTINATION]);
@@ -146,13 +164,15 @@ static void handle_tick(struct demo *demo)
 		return;
 
 	if (!demo->migrating && demo->judge.ticks[SOURCE] >= demo->ticks_before) {
-		report_line(&demo->report, "==== migrating the guest from VM 1 to VM 2");
+		report_start(&demo->report, &demo->vmm);
 		demo->migrating = true;
 		simstat_read(&demo->calls);
 		demo->report.start_ns = now_ns();
+		trace_migrate(&demo->trace, demo->report.start_ns);
 		command(demo, SOURCE, VMM_MIGRATE);
 	}
-	if (demo->migrated && demo->judge.ticks[DESTINATION] >= demo->ticks_after)
+	if (demo->migrated && demo->judge.ticks[DESTINATION] >= demo->ticks_after &&
+	    judge_all_checked(&demo->judge, DESTINATION))
 		quit(demo);
 }
 
@@ -163,11 +183,16 @@ static void handle_event(struct demo *demo, const struct event *event)
 	if (event->vm >= NR_VMS)
 		return;
 
+	trace_event(&demo->trace, event);
 	switch (event->type) {
 	case EVENT_CONSOLE:
-		report_console(&demo->report, event);
-		if (judge_line(&demo->judge, event->vm, event->time_ns, event->text))
-			handle_tick(demo);
+		if (!judge_line(&demo->judge, event->vm, event->time_ns, event->text)) {
+			report_console(&demo->report, event);
+			break;
+		}
+		report_tick(&demo->report, event, &demo->judge);
+		trace_tick(&demo->trace, event, &demo->judge);
+		handle_tick(demo);
 		break;
 	case EVENT_MESSAGE:
 		report_line(&demo->report, "VM %u: %s", event->vm + 1, event->text);
@@ -179,7 +204,10 @@ static void handle_event(struct demo *demo, const struct event *event)
 		quit(demo);
 		break;
 	case EVENT_PROGRESS:
-		report_progress(&demo->report, event);
+		report_progress(&demo->report, event, &demo->judge);
+		break;
+	case EVENT_ROUND:
+		report_round(&demo->report, event, &demo->vmm.migrate);
 		break;
 	case EVENT_STOPPED:
 		demo->report.stopped_ns = event->time_ns;
@@ -225,10 +253,18 @@ static void reap_children(struct demo *demo)
 	}
 }
 
+/* While the guest migrates, its ticks do not mean that the migration goes on. */
+static bool is_step_forward(const struct demo *demo, const struct event *event)
+{
+	return event->type != EVENT_CONSOLE || !demo->migrating || demo->migrated;
+}
+
 /* Read events until both VMMs have closed their end of the pipe. */
 static void watch(struct demo *demo)
 {
 	u64 limit = now_ns() + demo->timeout * NS_PER_SEC;
+	u64 stall = now_ns() + demo->stall * NS_PER_SEC;
+	bool late = false;
 	struct pollfd pfd = { .fd = demo->events, .events = POLLIN };
 	struct event event;
 	u32 i;
@@ -238,10 +274,18 @@ static void watch(struct demo *demo)
 			if (read(demo->events, &event, sizeof(event)) != sizeof(event))
 				break;
 			handle_event(demo, &event);
+			if (is_step_forward(demo, &event))
+				stall = now_ns() + demo->stall * NS_PER_SEC;
 		}
 		reap_children(demo);
 		if (now_ns() > limit) {
 			judge_fault(&demo->judge, "not done within %u seconds", demo->timeout);
+			late = true;
+			break;
+		}
+		if (now_ns() > stall) {
+			judge_fault(&demo->judge, "no step forward for %u seconds", demo->stall);
+			late = true;
 			break;
 		}
 	}
@@ -249,7 +293,7 @@ static void watch(struct demo *demo)
 	for (i = 0; i < NR_VMS; i++) {
 		if (demo->children[i].ended)
 			continue;
-		if (now_ns() > limit)
+		if (late)
 			kill(demo->children[i].pid, SIGKILL);
 		waitpid(demo->children[i].pid, NULL, 0);
 	}
@@ -272,26 +316,71 @@ static void judge_end(struct demo *demo)
 		judge_fault(judge, "the migration did not complete");
 	if (judge->ticks[DESTINATION] < demo->ticks_after)
 		judge_fault(judge, "the guest does not go on in VM 2");
-	if (!judge->checks[DESTINATION])
-		judge_fault(judge, "the guest has not checked its memory in VM 2");
+	if (!judge_all_checked(judge, DESTINATION))
+		judge_fault(judge, "the guest has not checked all of its memory in VM 2");
+	if (judge->nr_cpus != demo->vmm.nr_vcpus)
+		judge_fault(judge, "the guest runs its workload on %u of %u CPUs", judge->nr_cpus,
+			    demo->vmm.nr_vcpus);
 }
 
-static void usage(const char *name)
+static void usage(const char *name, FILE *out)
 {
-	fprintf(stderr,
+	fprintf(out,
 		"Usage: %s --kernel BZIMAGE --initrd CPIO [options]\n"
-		"  --memory MIB     memory of the guest (%u)\n"
-		"  --vcpus N        vCPUs of the guest (1)\n"
-		"  --before TICKS   ticks to watch before the migration (%u)\n"
-		"  --after TICKS    ticks to watch after it (%u)\n"
-		"  --rounds N       send memory so many times while the guest runs (%u)\n"
-		"  --timeout SECS   give up after that (%u)\n"
-		"  --append WORDS   add to the command line of the guest\n"
-		"  --live           rewrite progress lines also when not on a terminal\n"
+		"\n"
+		"The guest:\n"
+		"  --memory MIB       memory (%u)\n"
+		"  --vcpus N          vCPUs (%u)\n"
+		"  --working-set MIB  memory that the workload writes and checks (%u)\n"
+		"  --write-rate N     pages that it writes in a second (%u)\n"
+		"  --append WORDS     add to the kernel command line\n"
+		"\n"
+		"The migration:\n"
+		"  --target MS        pause the guest when the estimated blackout is shorter (%u)\n"
+		"  --rounds N         pause it after so many rounds anyway; 0: before the first (%u)\n"
+		"  --streams N        migration streams, 1 to %u (%u)\n"
+		"\n"
+		"The demo:\n"
+		"  --before TICKS     ticks of the guest to watch before the migration (%u)\n"
+		"  --after TICKS      ticks to watch after it, at least (%u)\n"
+		"  --timeout SECS     give up after that (%u)\n"
+		"  --stall SECS       give up when nothing happens for so long (%u)\n"
+		"  --verbose          a line for each tick\n"
+		"  --live             rewrite the status line also when not on a terminal\n"
+		"  --trace            print records for the picture\n"
 		"  --boot-only TICKS  no migration: boot, run so many ticks, reset\n",
-		name, DEFAULT_MEM_MIB, DEFAULT_TICKS, DEFAULT_TICKS, DEFAULT_ROUNDS,
-		DEFAULT_TIMEOUT);
-	exit(EXIT_FAILURE);
+		name, DEFAULT_MEM_MIB, DEFAULT_VCPUS, DEFAULT_WORKING_SET_MIB, DEFAULT_WRITE_RATE,
+		DEFAULT_TARGET_MS, DEFAULT_ROUNDS, MIGRATE_MAX_STREAMS, DEFAULT_STREAMS,
+		DEFAULT_TICKS, DEFAULT_TICKS, DEFAULT_TIMEOUT, DEFAULT_STALL);
+	exit(out == stdout ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static u64 parse_number(const char *option, const char *arg, u64 min, u64 max)
+{
+	unsigned long long number;
+	char *end;
+
+	errno = 0;
+	number = strtoull(arg, &end, 0);
+	if (errno || end == arg || *end || *arg == '-' || number < min || number > max) {
+		fprintf(stderr, "--%s: %s is not a number from %llu to %llu\n", option, arg,
+			(unsigned long long)min, (unsigned long long)max);
+		exit(EXIT_FAILURE);
+	}
+	return number;
+}
+
+/* The workload is told what one CPU has to do. */
+static void make_cmdline(struct demo *demo, const char *append)
+{
+	static char cmdline[512];
+	u64 pool = demo->working_set / PAGE_SIZE / demo->vmm.nr_vcpus;
+	u64 writes = demo->write_rate / GUEST_TICKS_PER_SEC / demo->vmm.nr_vcpus;
+
+	snprintf(cmdline, sizeof(cmdline), GUEST_CMDLINE " pool=%llu writes=%llu ticks=%llu %s",
+		 (unsigned long long)pool, (unsigned long long)writes,
+		 (unsigned long long)demo->boot_ticks, append);
+	demo->vmm.cmdline = cmdline;
 }
 
 static void parse_options(struct demo *demo, int argc, char **argv)
@@ -301,21 +390,30 @@ static void parse_options(struct demo *demo, int argc, char **argv)
 		{ "initrd", required_argument, NULL, 'i' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "vcpus", required_argument, NULL, 'c' },
+		{ "working-set", required_argument, NULL, 'w' },
+		{ "write-rate", required_argument, NULL, 'W' },
+		{ "append", required_argument, NULL, 'A' },
+		{ "target", required_argument, NULL, 'T' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "streams", required_argument, NULL, 's' },
 		{ "before", required_argument, NULL, 'b' },
 		{ "after", required_argument, NULL, 'a' },
-		{ "rounds", required_argument, NULL, 'r' },
 		{ "timeout", required_argument, NULL, 't' },
-		{ "append", required_argument, NULL, 'A' },
+		{ "stall", required_argument, NULL, 'S' },
+		{ "verbose", no_argument, NULL, 'v' },
 		{ "live", no_argument, NULL, 'l' },
+		{ "trace", no_argument, NULL, 'R' },
 		{ "boot-only", required_argument, NULL, 'B' },
+		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
-	static char cmdline[512];
+	struct migrate_options *migrate = &demo->vmm.migrate;
+	const u64 max = 1000000;
 	const char *append = "";
-	int c;
+	int c, index = 0;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		u64 number = optarg ? strtoul(optarg, NULL, 0) : 0;
+	while ((c = getopt_long(argc, argv, "", options, &index)) != -1) {
+		const char *name = options[index].name;
 
 		switch (c) {
 		case 'k':
@@ -325,58 +423,83 @@ static void parse_options(struct demo *demo, int argc, char **argv)
 			demo->vmm.initrd = optarg;
 			break;
 		case 'm':
-			demo->vmm.mem_size = number << MIB_SHIFT;
+			demo->vmm.mem_size = parse_number(name, optarg, 1, MAX_MEM_MIB);
+			demo->vmm.mem_size <<= MIB_SHIFT;
 			break;
 		case 'c':
-			demo->vmm.nr_vcpus = number;
+			demo->vmm.nr_vcpus = parse_number(name, optarg, 1, VM_MAX_VCPUS);
 			break;
-		case 'b':
-			demo->ticks_before = number;
+		case 'w':
+			demo->working_set = parse_number(name, optarg, 1, MAX_MEM_MIB);
+			demo->working_set <<= MIB_SHIFT;
 			break;
-		case 'a':
-			demo->ticks_after = number;
-			break;
-		case 'r':
-			demo->vmm.max_rounds = number;
-			break;
-		case 't':
-			demo->timeout = number;
+		case 'W':
+			demo->write_rate = parse_number(name, optarg, 0, max);
 			break;
 		case 'A':
 			append = optarg;
 			break;
+		case 'T':
+			migrate->target_ns = parse_number(name, optarg, 0, max) * NS_PER_MS;
+			break;
+		case 'r':
+			migrate->max_rounds = parse_number(name, optarg, 0, max);
+			break;
+		case 's':
+			migrate->nr_streams = parse_number(name, optarg, 1, MIGRATE_MAX_STREAMS);
+			break;
+		case 'b':
+			demo->ticks_before = parse_number(name, optarg, 1, max);
+			break;
+		case 'a':
+			demo->ticks_after = parse_number(name, optarg, 1, max);
+			break;
+		case 't':
+			demo->timeout = parse_number(name, optarg, 1, max);
+			break;
+		case 'S':
+			demo->stall = parse_number(name, optarg, 1, max);
+			break;
+		case 'v':
+			demo->verbose = true;
+			break;
 		case 'l':
 			demo->live = true;
 			break;
+		case 'R':
+			demo->trace.on = true;
+			break;
 		case 'B':
 			demo->boot_only = true;
-			demo->boot_ticks = number;
+			demo->boot_ticks = parse_number(name, optarg, 1, max);
+			break;
+		case 'h':
+			usage(argv[0], stdout);
 			break;
 		default:
-			usage(argv[0]);
+			usage(argv[0], stderr);
 		}
 	}
 	if (optind != argc || !demo->vmm.kernel || !demo->vmm.initrd)
-		usage(argv[0]);
-
-	snprintf(cmdline, sizeof(cmdline), GUEST_CMDLINE " ticks=%llu %s",
-		 (unsigned long long)demo->boot_ticks, append);
-	demo->vmm.cmdline = cmdline;
+		usage(argv[0], stderr);
 	demo->vmm.migratable = !demo->boot_only;
-	/* Each page of the workload is to be looked at in VM 2. */
-	if (demo->ticks_after < 2 * TICKS_PER_PASS)
-		demo->ticks_after = 2 * TICKS_PER_PASS;
+	make_cmdline(demo, append);
 }
 
 int main(int argc, char **argv)
 {
 	struct demo demo = {
 		.vmm.mem_size = (u64)DEFAULT_MEM_MIB << MIB_SHIFT,
-		.vmm.nr_vcpus = 1,
-		.vmm.max_rounds = DEFAULT_ROUNDS,
+		.vmm.nr_vcpus = DEFAULT_VCPUS,
+		.vmm.migrate.max_rounds = DEFAULT_ROUNDS,
+		.vmm.migrate.target_ns = DEFAULT_TARGET_MS * NS_PER_MS,
+		.vmm.migrate.nr_streams = DEFAULT_STREAMS,
+		.working_set = (u64)DEFAULT_WORKING_SET_MIB << MIB_SHIFT,
+		.write_rate = DEFAULT_WRITE_RATE,
 		.ticks_before = DEFAULT_TICKS,
 		.ticks_after = DEFAULT_TICKS,
 		.timeout = DEFAULT_TIMEOUT,
+		.stall = DEFAULT_STALL,
 	};
 
 	parse_options(&demo, argc, argv);
@@ -385,10 +508,15 @@ int main(int argc, char **argv)
 		return EXIT_SKIP;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	report_init(&demo.report, demo.live);
+	report_init(&demo.report, demo.live, demo.verbose);
 	report_line(&demo.report, "==== starting a Linux TD guest in VM 1: %llu MiB, %u vCPU%s",
 		    (unsigned long long)demo.vmm.mem_size >> MIB_SHIFT, demo.vmm.nr_vcpus,
 		    demo.vmm.nr_vcpus == 1 ? "" : "s");
+	report_line(&demo.report, "  a workload in it writes %llu pages per second in %llu MiB",
+		    (unsigned long long)demo.write_rate,
+		    (unsigned long long)demo.working_set >> MIB_SHIFT);
+	demo.trace.epoch_ns = demo.report.epoch_ns;
+	trace_begin(&demo.trace, &demo.vmm);
 
 	start_children(&demo);
 	watch(&demo);
@@ -398,6 +526,7 @@ int main(int argc, char **argv)
 		report_line(&demo.report, "==== summary");
 		report_summary(&demo.report, &demo.judge, &demo.calls);
 	}
+	trace_end(&demo.trace, &demo.judge);
 	if (demo.judge.fault[0]) {
 		report_line(&demo.report, "==== FAILED: %s", demo.judge.fault);
 		return EXIT_FAILURE;

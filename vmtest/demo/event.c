@@ -41,6 +41,13 @@ void event_progress(const struct progress *progress)
 	event_write(&event);
 }
 
+void event_round(const struct round *round)
+{
+	struct event event = { .type = EVENT_ROUND, .round = *round };
+
+	event_write(&event);
+}
+
 static void event_vtext(u32 type, const char *fmt, va_list ap)
 {
 	struct event event = { .type = type };

@@ -21,6 +21,8 @@ enum event_type {
 	/* The VMM gives up; text says why. */
 	EVENT_FATAL,
 	EVENT_PROGRESS,
+	/* A round of pre-copy is over. */
+	EVENT_ROUND,
 	/* vCPUs of the source have been asked to stop. */
 	EVENT_STOPPED,
 	/* vCPUs of the destination are about to run. */
@@ -58,6 +60,27 @@ struct progress {
 	u64 elapsed_ns;
 };
 
+/* What comes after a round. */
+enum round_verdict {
+	ROUND_GO_ON,
+	/* The blackout would not be longer than wanted. */
+	ROUND_TARGET,
+	/* There were as many rounds as allowed. */
+	ROUND_LIMIT,
+};
+
+struct round {
+	u32 number;
+	u32 verdict;
+	u64 pages;
+	u64 bytes;
+	u64 elapsed_ns;
+	/* Written by the guest meanwhile, thus to be sent again. */
+	u64 dirty_pages;
+	/* Blackout if the guest were paused now. */
+	u64 estimate_ns;
+};
+
 struct event {
 	u32 type;
 	u32 vm;
@@ -65,6 +88,7 @@ struct event {
 	union {
 		char text[EVENT_TEXT_SIZE];
 		struct progress progress;
+		struct round round;
 	};
 };
 
@@ -75,6 +99,7 @@ void event_init(int fd, u32 vm);
 
 void event_send(u32 type);
 void event_progress(const struct progress *progress);
+void event_round(const struct round *round);
 void event_text(u32 type, const char *fmt, ...) __printf(2, 3);
 
 /* End the process; the kernel tears down its VMs. */

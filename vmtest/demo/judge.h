@@ -13,15 +13,22 @@
 struct judge {
 	/* What the last tick said. */
 	u64 tick;
+	u64 written;
 	u64 checked;
+	u64 passes;
 	u64 bad;
 	double uptime;
+	/* CPUs that run the workload, as the guest says. */
+	u32 nr_cpus;
 	/* The first tick. */
 	u64 first_ns;
 	double first_uptime;
-	/* Ticks and checks seen in each VM. */
+	/* Seen in each VM: ticks, pages written and pages checked since the first tick. */
 	u64 ticks[JUDGE_VMS];
+	u64 writes[JUDGE_VMS];
 	u64 checks[JUDGE_VMS];
+	/* Passes that the guest had made when it first spoke in each VM. */
+	u64 first_passes[JUDGE_VMS];
 	/* The pause, as the watcher and as the guest saw it. */
 	u64 last_before_ns;
 	u64 first_after_ns;
@@ -32,6 +39,9 @@ struct judge {
 
 /* Look at a line of the console; return true if it is a tick. */
 bool judge_line(struct judge *judge, u32 vm, u64 time_ns, const char *line);
+
+/* Whether the guest has checked all of its pages since it came to a VM. */
+bool judge_all_checked(const struct judge *judge, u32 vm);
 
 void judge_fault(struct judge *judge, const char *fmt, ...)
 	__printf(2, 3);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The destination side: checks what comes from the wire and imports it.
+ *
+ * Each stream has a thread that imports its memory bundles. Every other frame
+ * waits until these are done, as the order matters between them but not among
+ * the memory bundles of distinct streams.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "event.h"
@@ -13,20 +18,45 @@
 
 #define MAX_MEM_SIZE		0x40000000ULL
 
+struct destination;
+
+/* A stream and the thread that imports its memory bundles. */
+struct importer {
+	struct destination *d;
+	struct stream stream;
+	pthread_t thread;
+	/* The bundle to import, in a buffer of its own; protected by d->lock. */
+	u8 *bundle;
+	size_t len;
+	bool busy;
+};
+
 struct destination {
 	struct vm *vm;
 	struct device_state *dev;
 	int fd;
-	struct stream stream;
+	u32 nr_streams;
+	struct importer importers[MIGRATE_MAX_STREAMS];
+	/* The first stream, which also carries all that is not memory. */
+	struct stream *stream;
+	pthread_mutex_t lock;
+	/* An importer has become busy or idle, or shall end. */
+	pthread_cond_t changed;
+	bool ending;
+	pthread_mutex_t give_up_lock;
 };
 
-static void receive_config(struct vm *vm, int fd)
+static void receive_config(struct destination *d)
 {
-	struct vm_config *config = &vm->config;
+	struct vm_config *config = &d->vm->config;
+	struct wire_config wire;
 
-	if (!wire_receive_fixed(fd, WIRE_CONFIG, config, sizeof(*config)))
+	if (!wire_receive_fixed(d->fd, WIRE_CONFIG, &wire, sizeof(wire)))
 		die("the source is gone");
-	if (!config->mem_size || config->mem_size > MAX_MEM_SIZE ||
+	*config = wire.vm;
+	d->nr_streams = wire.nr_streams;
+	if (!d->nr_streams || d->nr_streams > MIGRATE_MAX_STREAMS ||
+	    !config->mem_size || config->mem_size > MAX_MEM_SIZE ||
 	    config->mem_size % PAGE_SIZE ||
 	    !config->nr_vcpus || config->nr_vcpus > VM_MAX_VCPUS ||
 	    config->td_cpuid.head.nent > VM_MAX_CPUID ||
@@ -34,23 +64,33 @@ static void receive_config(struct vm *vm, int fd)
 		die("the source has a TD that does not fit here");
 }
 
-/* Let the source have its TD back; a session that is lost already ends anyway. */
+/*
+ * Let the source have its TD back; a session that is lost already ends anyway.
+ * The first one to give up ends the process.
+ */
 static void __noreturn give_up(struct destination *d, const char *what, int err, u64 hw_error)
 {
 	u64 unused = 0;
 
-	if (!stream_try(&d->stream, KVM_TDX_MIG_IMPORT_ABORT, 0, &unused, NULL))
-		wire_send(d->fd, WIRE_ABORT_TOKEN, d->stream.mbmd, TDX_MIG_MBMD_SIZE);
+	pthread_mutex_lock(&d->give_up_lock);
+	if (!stream_try(d->stream, KVM_TDX_MIG_IMPORT_ABORT, 0, &unused, NULL))
+		wire_send(d->fd, WIRE_ABORT_TOKEN, d->stream->mbmd, TDX_MIG_MBMD_SIZE);
 	die("%s: %s, TDX status 0x%llx", what, strerror(err), (unsigned long long)hw_error);
+}
+
+static void import_by(struct destination *d, const struct stream *stream, u32 id, u32 flags,
+		      void *data, const char *what)
+{
+	u64 hw_error;
+	int ret = stream_try(stream, id, flags, data, &hw_error);
+
+	if (ret)
+		give_up(d, what, ret, hw_error);
 }
 
 static void import(struct destination *d, u32 id, u32 flags, void *data, const char *what)
 {
-	u64 hw_error;
-	int ret = stream_try(&d->stream, id, flags, data, &hw_error);
-
-	if (ret)
-		give_up(d, what, ret, hw_error);
+	import_by(d, d->stream, id, flags, data, what);
 }
 
 static void import_state(struct destination *d, const struct wire_bundle *bundle, const u8 *pages,
@@ -58,9 +98,12 @@ static void import_state(struct destination *d, const struct wire_bundle *bundle
 {
 	u64 nr_pages = bundle->nr;
 
-	if (bundle->nr > d->stream.nr_pages || len != bundle->nr * PAGE_SIZE)
+	if (bundle->stream != d->stream->index)
+		die("%s: wrong stream", what);
+	if (bundle->nr > d->stream->nr_pages || len != bundle->nr * PAGE_SIZE)
 		die("%s: bad length", what);
-	memcpy(d->stream.pages, pages, len);
+	memcpy(d->stream->mbmd, bundle->mbmd, sizeof(bundle->mbmd));
+	memcpy(d->stream->pages, pages, len);
 
 	if (id == KVM_TDX_MIG_IMPORT_STATE_VP) {
 		struct kvm_tdx_mig_state_vp vp = {
@@ -74,32 +117,125 @@ static void import_state(struct destination *d, const struct wire_bundle *bundle
 	import(d, id, 0, &nr_pages, what);
 }
 
-static void import_memory(struct destination *d, const struct wire_bundle *bundle, const u8 *data,
-			  size_t len)
+static void import_memory(struct importer *importer)
 {
+	const struct wire_bundle *bundle = (const void *)importer->bundle;
+	const u8 *data = importer->bundle + sizeof(*bundle), *content;
 	size_t lists = bundle->nr * (sizeof(u64) + WIRE_MAC_SIZE);
-	u64 count = bundle->nr;
-	const u8 *content;
+	size_t len = importer->len - sizeof(*bundle);
+	struct stream *stream = &importer->stream;
 	u32 i, left = bundle->nr_content;
+	u64 count = bundle->nr;
 
-	if (!bundle->nr || bundle->nr > d->stream.nr_pages || bundle->nr_content > bundle->nr ||
+	if (!bundle->nr || bundle->nr > stream->nr_pages || bundle->nr_content > bundle->nr ||
 	    len != lists + bundle->nr_content * PAGE_SIZE)
 		die("IMPORT_MEM: bad length");
 
-	memcpy(d->stream.gpa_list, data, bundle->nr * sizeof(u64));
-	memcpy(d->stream.macs, data + bundle->nr * sizeof(u64), bundle->nr * WIRE_MAC_SIZE);
+	memcpy(stream->mbmd, bundle->mbmd, sizeof(bundle->mbmd));
+	memcpy(stream->gpa_list, data, bundle->nr * sizeof(u64));
+	memcpy(stream->macs, data + bundle->nr * sizeof(u64), bundle->nr * WIRE_MAC_SIZE);
 	content = data + lists;
 	for (i = 0; i < bundle->nr; i++) {
-		if (!gpa_entry_has_content(d->stream.gpa_list[i]))
+		if (!gpa_entry_has_content(stream->gpa_list[i]))
 			continue;
 		if (!left--)
 			die("IMPORT_MEM: content is missing");
-		memcpy(d->stream.pages + i * PAGE_SIZE, content, PAGE_SIZE);
+		memcpy(stream->pages + i * PAGE_SIZE, content, PAGE_SIZE);
 		content += PAGE_SIZE;
 	}
 	if (left)
 		die("IMPORT_MEM: content is left over");
-	import(d, KVM_TDX_MIG_IMPORT_MEM, 0, &count, "IMPORT_MEM");
+	import_by(importer->d, stream, KVM_TDX_MIG_IMPORT_MEM, 0, &count, "IMPORT_MEM");
+}
+
+static void *importer_thread(void *arg)
+{
+	struct importer *importer = arg;
+	struct destination *d = importer->d;
+
+	pthread_mutex_lock(&d->lock);
+	for (;;) {
+		while (!importer->busy && !d->ending)
+			pthread_cond_wait(&d->changed, &d->lock);
+		if (!importer->busy)
+			break;
+		pthread_mutex_unlock(&d->lock);
+		import_memory(importer);
+		pthread_mutex_lock(&d->lock);
+		importer->busy = false;
+		pthread_cond_broadcast(&d->changed);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static void start_importers(struct destination *d)
+{
+	u32 i;
+
+	for (i = 0; i < d->nr_streams; i++) {
+		struct importer *importer = &d->importers[i];
+
+		importer->d = d;
+		stream_create(&importer->stream, d->vm, i);
+		importer->bundle = malloc(WIRE_MAX_BUNDLE);
+		if (!importer->bundle)
+			die("out of memory");
+		if (pthread_create(&importer->thread, NULL, importer_thread, importer))
+			die("cannot create a thread");
+	}
+	d->stream = &d->importers[0].stream;
+}
+
+static void stop_importers(struct destination *d)
+{
+	u32 i;
+
+	pthread_mutex_lock(&d->lock);
+	d->ending = true;
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+
+	for (i = 0; i < d->nr_streams; i++) {
+		pthread_join(d->importers[i].thread, NULL);
+		stream_destroy(&d->importers[i].stream);
+		free(d->importers[i].bundle);
+	}
+}
+
+static void wait_for_importer(struct destination *d, const struct importer *importer)
+{
+	pthread_mutex_lock(&d->lock);
+	while (importer->busy)
+		pthread_cond_wait(&d->changed, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void wait_for_importers(struct destination *d)
+{
+	u32 i;
+
+	for (i = 0; i < d->nr_streams; i++)
+		wait_for_importer(d, &d->importers[i]);
+}
+
+/* Hand a memory bundle to the thread of its stream. */
+static void receive_memory(struct destination *d, const struct wire_frame *frame, u32 stream)
+{
+	struct importer *importer;
+
+	if (stream >= d->nr_streams || frame->len > WIRE_MAX_BUNDLE)
+		die("bad memory bundle");
+
+	importer = &d->importers[stream];
+	wait_for_importer(d, importer);
+	memcpy(importer->bundle, frame->data, frame->len);
+	importer->len = frame->len;
+
+	pthread_mutex_lock(&d->lock);
+	importer->busy = true;
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
 }
 
 static void receive_bundle(struct destination *d, const struct wire_frame *frame)
@@ -108,18 +244,21 @@ static void receive_bundle(struct destination *d, const struct wire_frame *frame
 	const u8 *data = frame->data + sizeof(*bundle);
 	size_t len = frame->len - sizeof(*bundle);
 
-	if (frame->len < sizeof(*bundle) || bundle->nr > WIRE_MAX_LIST ||
-	    bundle->stream != d->stream.index)
-		die("bad bundle");
-	memcpy(d->stream.mbmd, bundle->mbmd, sizeof(bundle->mbmd));
+	u32 type;
 
-	switch (((const struct tdx_mig_mbmd *)bundle->mbmd)->mb_type) {
+	if (frame->len < sizeof(*bundle) || bundle->nr > WIRE_MAX_LIST)
+		die("bad bundle");
+	type = ((const struct tdx_mig_mbmd *)bundle->mbmd)->mb_type;
+	if (type == TDX_MIG_MBMD_TYPE_MEM) {
+		receive_memory(d, frame, bundle->stream);
+		return;
+	}
+
+	wait_for_importers(d);
+	switch (type) {
 	case TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE:
 		import_state(d, bundle, data, len, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE,
 			     "IMPORT_STATE_IMMUTABLE");
-		break;
-	case TDX_MIG_MBMD_TYPE_MEM:
-		import_memory(d, bundle, data, len);
 		break;
 	case TDX_MIG_MBMD_TYPE_TD_STATE:
 		import_state(d, bundle, data, len, KVM_TDX_MIG_IMPORT_STATE_TD,
@@ -204,6 +343,8 @@ static void receive_td(struct destination *d)
 	for (;;) {
 		if (!wire_receive(d->fd, &frame))
 			die("the stream broke off");
+		if (frame.type != WIRE_BUNDLE)
+			wait_for_importers(d);
 		switch (frame.type) {
 		case WIRE_BUNDLE:
 			receive_bundle(d, &frame);
@@ -231,22 +372,29 @@ static void receive_td(struct destination *d)
 struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct keys *keys,
 		      int fd)
 {
-	struct destination d = { .vm = vm_create(ops, dev), .dev = dev, .fd = fd };
+	struct destination d = {
+		.vm = vm_create(ops, dev),
+		.dev = dev,
+		.fd = fd,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+		.give_up_lock = PTHREAD_MUTEX_INITIALIZER,
+	};
 	u64 unused = 0;
 
-	receive_config(d.vm, fd);
+	receive_config(&d);
 	vm_init_td(d.vm, KVM_TDX_INIT_VM_F_MIG_DEST);
 	loader_add_memory(d.vm);
 	vm_create_vcpus(d.vm, true);
 	keys_bind(keys, d.vm);
-	stream_create(&d.stream, d.vm, 0);
+	start_importers(&d);
 	if (!keys_exchange(keys, fd, false))
 		die("the source is gone");
 
 	receive_td(&d);
 	import(&d, KVM_TDX_MIG_IMPORT_COMMIT, 0, &unused, "IMPORT_COMMIT");
-	stream_command(&d.stream, KVM_TDX_MIG_IMPORT_END, 0, &unused, "IMPORT_END");
-	stream_destroy(&d.stream);
+	stream_command(d.stream, KVM_TDX_MIG_IMPORT_END, 0, &unused, "IMPORT_END");
+	stop_importers(&d);
 	/* The TD is here now, whether the source hears of it or not. */
 	wire_send(fd, WIRE_COMMITTED, NULL, 0);
 	return d.vm;

@@ -4,12 +4,14 @@
  *
  * A set of pages says what still has to be sent. Rounds with the TD running
  * export the set and refill it with what was written meanwhile; the last one
- * runs with the TD paused and leaves the set empty.
+ * runs with the TD paused and leaves the set empty. Several streams share the
+ * work of a round.
  *
  * The first failure sticks: all later steps do nothing. In the end the export
  * is aborted and the TD runs on, unless only the destination could permit that.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,15 +27,21 @@
 /* Passes over what a paused TD has left; contention with a stopped TD is short. */
 #define MAX_FINAL_PASSES	16
 
-/* So few pages are quicker sent than tracked. */
-#define FEW_PAGES		256
+/*
+ * Bundles per stream and round, so that streams end a round at about the same
+ * time, but no smaller ones than this many pages.
+ */
+#define MIN_BUNDLES		4
+#define MIN_BUNDLE_PAGES	16
 
 struct source {
 	struct vm *vm;
 	struct device_state *dev;
 	int fd;
-	struct stream stream;
-	bool failed;
+	u32 nr_streams;
+	/* The first one also carries all that is not memory. */
+	struct stream streams[MIGRATE_MAX_STREAMS];
+	atomic_bool failed;
 	/* The TDX module has an export session. */
 	bool session;
 	/* Nothing but an abort token ends it. */
@@ -44,31 +52,56 @@ struct source {
 	/* For each region, one per page: has to be sent. */
 	bool *todo[VM_MAX_REGIONS];
 
+	/* While several streams work: protects the set, the wire and what follows. */
+	pthread_mutex_t lock;
+	/* Where the next bundle starts, and how many pages it may have. */
+	u32 next_region;
+	u64 next_page;
+	u32 bundle_pages;
+
 	struct progress progress;
 	u64 phase_start;
 	u64 phase_bytes;
 	u64 last_report;
+	/* Of the bundle of the immutable state. */
+	u64 state_ns;
+	/* Sums of all rounds: their time, that for the wire alone, and pages. */
+	u64 round_ns;
+	u64 wire_ns;
+	u64 round_pages;
+};
+
+/* A stream at work in a round. */
+struct exporter {
+	struct source *source;
+	struct stream *stream;
+	pthread_t thread;
 };
 
 static void fail(struct source *s, const char *what, int err, u64 hw_error)
 {
-	if (!s->failed)
+	if (!atomic_exchange(&s->failed, true))
 		event_text(EVENT_MESSAGE, "%s: %s, TDX status 0x%llx", what, strerror(err),
 			   (unsigned long long)hw_error);
-	s->failed = true;
 }
 
-static bool export(struct source *s, u32 id, u32 flags, void *data, const char *what)
+static bool export_by(struct source *s, const struct stream *stream, u32 id, u32 flags, void *data,
+		      const char *what)
 {
 	u64 hw_error;
 	int ret;
 
 	if (s->failed)
 		return false;
-	ret = stream_try(&s->stream, id, flags, data, &hw_error);
+	ret = stream_try(stream, id, flags, data, &hw_error);
 	if (ret)
 		fail(s, what, ret, hw_error);
 	return !ret;
+}
+
+static bool export(struct source *s, u32 id, u32 flags, void *data, const char *what)
+{
+	return export_by(s, &s->streams[0], id, flags, data, what);
 }
 
 static void put_header(struct source *s, u32 type, size_t len)
@@ -129,37 +162,38 @@ static void phase_end(struct source *s)
 /* State bundles and tokens: the MBMD and pages. */
 static void send_state_bundle(struct source *s, u32 nr_pages, u32 vcpu_id)
 {
+	const struct stream *stream = &s->streams[0];
 	struct wire_bundle bundle = {
 		.nr = nr_pages,
 		.vcpu_id = vcpu_id,
-		.stream = s->stream.index,
+		.stream = stream->index,
 	};
 	size_t len = nr_pages * PAGE_SIZE;
 
-	memcpy(bundle.mbmd, s->stream.mbmd, sizeof(bundle.mbmd));
+	memcpy(bundle.mbmd, stream->mbmd, sizeof(bundle.mbmd));
 	put_header(s, WIRE_BUNDLE, sizeof(bundle) + len);
 	put_data(s, &bundle, sizeof(bundle));
-	put_data(s, s->stream.pages, len);
+	put_data(s, stream->pages, len);
 	s->progress.pages += nr_pages;
 }
 
-static void send_memory_bundle(struct source *s, u32 nr)
+static void send_memory_bundle(struct source *s, const struct stream *stream, u32 nr)
 {
-	struct wire_bundle bundle = { .nr = nr, .stream = s->stream.index };
+	struct wire_bundle bundle = { .nr = nr, .stream = stream->index };
 	u32 i;
 
 	for (i = 0; i < nr; i++)
-		bundle.nr_content += gpa_entry_has_content(s->stream.gpa_list[i]);
+		bundle.nr_content += gpa_entry_has_content(stream->gpa_list[i]);
 
-	memcpy(bundle.mbmd, s->stream.mbmd, sizeof(bundle.mbmd));
+	memcpy(bundle.mbmd, stream->mbmd, sizeof(bundle.mbmd));
 	put_header(s, WIRE_BUNDLE, sizeof(bundle) +
 			 nr * (sizeof(u64) + WIRE_MAC_SIZE) + bundle.nr_content * PAGE_SIZE);
 	put_data(s, &bundle, sizeof(bundle));
-	put_data(s, s->stream.gpa_list, nr * sizeof(u64));
-	put_data(s, s->stream.macs, nr * WIRE_MAC_SIZE);
+	put_data(s, stream->gpa_list, nr * sizeof(u64));
+	put_data(s, stream->macs, nr * WIRE_MAC_SIZE);
 	for (i = 0; i < nr; i++) {
-		if (gpa_entry_has_content(s->stream.gpa_list[i]))
-			put_data(s, s->stream.pages + i * PAGE_SIZE, PAGE_SIZE);
+		if (gpa_entry_has_content(stream->gpa_list[i]))
+			put_data(s, stream->pages + i * PAGE_SIZE, PAGE_SIZE);
 	}
 }
 
@@ -182,6 +216,7 @@ static void export_immutable(struct source *s)
 		send_state_bundle(s, nr_pages, 0);
 	}
 	phase_end(s);
+	s->state_ns = s->progress.elapsed_ns;
 }
 
 static u64 count_todo(const struct source *s)
@@ -240,12 +275,12 @@ static bool *find_todo(struct source *s, u64 gpa)
  * needs not be sent; in a round with vCPUs running it may also be one that has
  * just been written, and the dirty log brings it back.
  */
-static void account_list(struct source *s, u32 nr)
+static void account_list(struct source *s, const struct stream *stream, u32 nr)
 {
 	u32 i;
 
 	for (i = 0; i < nr; i++) {
-		u64 entry = s->stream.gpa_list[i];
+		u64 entry = stream->gpa_list[i];
 		bool *todo = find_todo(s, entry & TDX_MIG_GPA_ENTRY_GPA_MASK);
 
 		switch (gpa_entry_status(entry)) {
@@ -265,42 +300,75 @@ static void account_list(struct source *s, u32 nr)
 	}
 }
 
-static void export_list(struct source *s, u32 nr)
-{
-	u64 count = nr;
-	u32 i, sent = 0;
-
-	if (!export(s, KVM_TDX_MIG_EXPORT_MEM, 0, &count, "EXPORT_MEM"))
-		return;
-	send_memory_bundle(s, nr);
-	account_list(s, nr);
-	for (i = 0; i < nr; i++)
-		sent += gpa_entry_op(s->stream.gpa_list[i]) != TDX_MIG_GPA_OP_NOP;
-	phase_advance(s, sent);
-}
-
-/* Export each page of the set once. */
-static void export_todo(struct source *s)
+/* Fill the list of a stream with the next pages of the set. */
+static u32 take_pages(struct source *s, struct stream *stream)
 {
 	const u64 migrate = (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	u32 i, nr = 0;
-	u64 page;
+	u32 nr = 0;
 
-	for (i = 0; i < s->vm->nr_regions; i++) {
-		const struct mem_region *region = &s->vm->regions[i];
+	while (nr < s->bundle_pages && s->next_region < s->vm->nr_regions) {
+		const struct mem_region *region = &s->vm->regions[s->next_region];
+		u64 page = s->next_page++;
 
-		for (page = 0; page < region->nr_pages && !s->failed; page++) {
-			if (!s->todo[i][page])
-				continue;
-			s->stream.gpa_list[nr++] = (region->gpa + (page << PAGE_SHIFT)) | migrate;
-			if (nr == s->stream.nr_pages) {
-				export_list(s, nr);
-				nr = 0;
-			}
+		if (page == region->nr_pages) {
+			s->next_region++;
+			s->next_page = 0;
+		} else if (s->todo[s->next_region][page]) {
+			stream->gpa_list[nr++] = (region->gpa + (page << PAGE_SHIFT)) | migrate;
 		}
 	}
-	if (nr)
-		export_list(s, nr);
+	return nr;
+}
+
+static void *export_pages(void *arg)
+{
+	struct exporter *exporter = arg;
+	struct stream *stream = exporter->stream;
+	struct source *s = exporter->source;
+	u32 nr, i, sent;
+	u64 count, begin;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->failed && (nr = take_pages(s, stream))) {
+		pthread_mutex_unlock(&s->lock);
+		count = nr;
+		export_by(s, stream, KVM_TDX_MIG_EXPORT_MEM, 0, &count, "EXPORT_MEM");
+		pthread_mutex_lock(&s->lock);
+		if (s->failed)
+			break;
+
+		begin = now_ns();
+		send_memory_bundle(s, stream, nr);
+		s->wire_ns += now_ns() - begin;
+		account_list(s, stream, nr);
+		for (i = 0, sent = 0; i < nr; i++)
+			sent += gpa_entry_op(stream->gpa_list[i]) != TDX_MIG_GPA_OP_NOP;
+		phase_advance(s, sent);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* Export each page of the set once; no command of another kind is issued meanwhile. */
+static void export_todo(struct source *s)
+{
+	struct exporter exporters[MIGRATE_MAX_STREAMS];
+	u64 pages = count_todo(s) / (MIN_BUNDLES * s->nr_streams);
+	u32 i;
+
+	s->next_region = 0;
+	s->next_page = 0;
+	s->bundle_pages = s->streams[0].nr_pages;
+	if (pages < s->bundle_pages)
+		s->bundle_pages = pages > MIN_BUNDLE_PAGES ? pages : MIN_BUNDLE_PAGES;
+
+	for (i = 0; i < s->nr_streams; i++) {
+		exporters[i] = (struct exporter){ .source = s, .stream = &s->streams[i] };
+		if (pthread_create(&exporters[i].thread, NULL, export_pages, &exporters[i]))
+			die("cannot create a thread");
+	}
+	for (i = 0; i < s->nr_streams; i++)
+		pthread_join(exporters[i].thread, NULL);
 }
 
 static void send_token(struct source *s, u64 flags)
@@ -320,11 +388,61 @@ static void fetch_dirty_pages(struct source *s)
 	drop_shared_pages(s);
 }
 
+static u64 count_shared(struct source *s)
+{
+	u64 nr = 0, page;
+	u32 i;
+
+	pthread_mutex_lock(&s->vm->lock);
+	for (i = 0; i < s->vm->nr_regions; i++) {
+		for (page = 0; page < s->vm->regions[i].nr_pages; page++)
+			nr += s->vm->regions[i].is_shared[page];
+	}
+	pthread_mutex_unlock(&s->vm->lock);
+	return nr;
+}
+
+/*
+ * A pause now would have to move the set, at the speed of the rounds, the shared
+ * pages, at the speed of the wire, and a bundle of state for the TD and for each
+ * vCPU.
+ */
+static u64 estimate_blackout(struct source *s, u64 dirty_pages)
+{
+	u64 states = (1 + s->vm->nr_vcpus) * s->state_ns;
+
+	if (!s->round_pages)
+		return states;
+	return states + (dirty_pages * s->round_ns + count_shared(s) * s->wire_ns) / s->round_pages;
+}
+
+/* Report a round that is over; return true if it was the last one. */
+static bool end_round(struct source *s, const struct migrate_options *options)
+{
+	struct round round = {
+		.number = s->progress.round,
+		.pages = s->progress.pages,
+		.bytes = s->progress.bytes,
+		.elapsed_ns = s->progress.elapsed_ns,
+		.dirty_pages = count_todo(s),
+	};
+
+	s->round_ns += round.elapsed_ns;
+	s->round_pages += round.pages;
+	round.estimate_ns = estimate_blackout(s, round.dirty_pages);
+	if (round.estimate_ns <= options->target_ns)
+		round.verdict = ROUND_TARGET;
+	else if (round.number == options->max_rounds)
+		round.verdict = ROUND_LIMIT;
+	event_round(&round);
+	return round.verdict != ROUND_GO_ON;
+}
+
 /*
  * Send memory while the TD runs. The token at the end of a round lets pages be
  * sent once more in the next.
  */
-static void export_rounds(struct source *s, u32 max_rounds)
+static void export_rounds(struct source *s, const struct migrate_options *options)
 {
 	u32 round, i;
 
@@ -334,16 +452,19 @@ static void export_rounds(struct source *s, u32 max_rounds)
 		dirty_log_start(s->vm, i);
 	s->logging = true;
 
-	for (round = 1; round <= max_rounds && !s->failed; round++) {
-		fetch_dirty_pages(s);
-		if (count_todo(s) <= FEW_PAGES)
-			return;
+	fetch_dirty_pages(s);
+	for (round = 1; round <= options->max_rounds; round++) {
 		phase_begin(s, PHASE_MEMORY, round, count_todo(s));
 		for (i = 0; i < s->vm->nr_regions; i++)
 			dirty_log_clear(s->vm, i, s->todo[i]);
 		export_todo(s);
 		send_token(s, 0);
 		phase_end(s);
+		if (s->failed)
+			return;
+		fetch_dirty_pages(s);
+		if (end_round(s, options))
+			return;
 	}
 }
 
@@ -474,7 +595,7 @@ static bool wait_for_verdict(struct source *s)
 	if (frame.type != WIRE_ABORT_TOKEN || frame.len != TDX_MIG_MBMD_SIZE)
 		die("unexpected frame %u from the destination", frame.type);
 
-	memcpy(s->stream.mbmd, frame.data, frame.len);
+	memcpy(s->streams[0].mbmd, frame.data, frame.len);
 	fail(s, "the destination has given up", ECANCELED, 0);
 	return false;
 }
@@ -486,7 +607,8 @@ static void take_back(struct source *s)
 	u32 i;
 
 	if (s->session)
-		stream_command(&s->stream, KVM_TDX_MIG_EXPORT_ABORT, 0, &unused, "EXPORT_ABORT");
+		stream_command(&s->streams[0], KVM_TDX_MIG_EXPORT_ABORT, 0, &unused,
+			       "EXPORT_ABORT");
 	for (i = 0; s->logging && i < s->vm->nr_regions; i++)
 		dirty_log_stop(s->vm, i);
 	if (s->stopped)
@@ -494,9 +616,16 @@ static void take_back(struct source *s)
 }
 
 bool migrate_out(struct vm *vm, struct device_state *dev, struct keys *keys, int fd,
-		 u32 max_rounds)
+		 const struct migrate_options *options)
 {
-	struct source s = { .vm = vm, .dev = dev, .fd = fd };
+	struct source s = {
+		.vm = vm,
+		.dev = dev,
+		.fd = fd,
+		.nr_streams = options->nr_streams,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	struct wire_config config = { .vm = vm->config, .nr_streams = s.nr_streams };
 	bool committed = false;
 	u32 i;
 
@@ -506,14 +635,15 @@ bool migrate_out(struct vm *vm, struct device_state *dev, struct keys *keys, int
 			die("out of memory");
 	}
 
-	put(&s, WIRE_CONFIG, &vm->config, sizeof(vm->config));
+	put(&s, WIRE_CONFIG, &config, sizeof(config));
 	exchange_keys(&s, keys);
 
-	stream_create(&s.stream, vm, 0);
+	for (i = 0; i < s.nr_streams; i++)
+		stream_create(&s.streams[i], vm, i);
 	export_immutable(&s);
 	fill_todo(&s);
-	if (max_rounds)
-		export_rounds(&s, max_rounds);
+	if (options->max_rounds)
+		export_rounds(&s, options);
 
 	pause_td(&s);
 	if (s.logging)
@@ -531,7 +661,8 @@ bool migrate_out(struct vm *vm, struct device_state *dev, struct keys *keys, int
 		committed = wait_for_verdict(&s);
 	if (!committed)
 		take_back(&s);
-	stream_destroy(&s.stream);
+	for (i = 0; i < s.nr_streams; i++)
+		stream_destroy(&s.streams[i]);
 	for (i = 0; i < vm->nr_regions; i++)
 		free(s.todo[i]);
 	return committed;

@@ -11,7 +11,6 @@
 #include "event.h"
 #include "keys.h"
 #include "loader.h"
-#include "migrate.h"
 #include "vmm.h"
 
 static bool linux_pio_write(struct vm *vm, u16 port, u32 size, u32 val)
@@ -74,7 +73,7 @@ void vmm_source(const struct vmm_options *options, const struct vmm_fds *fds)
 	vm_start(vm);
 
 	while (!committed && wait_for_command(fds->control) == VMM_MIGRATE) {
-		committed = migrate_out(vm, &dev, keys, fds->wire, options->max_rounds);
+		committed = migrate_out(vm, &dev, keys, fds->wire, &options->migrate);
 		event_send(committed ? EVENT_MIGRATED : EVENT_ABORTED);
 	}
 

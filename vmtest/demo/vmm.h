@@ -6,6 +6,7 @@
 #define DEMO_VMM_H
 
 #include "common.h"
+#include "migrate.h"
 
 /* Sent through the control pipe of a VMM. */
 enum vmm_command {
@@ -21,8 +22,7 @@ struct vmm_options {
 	u32 nr_vcpus;
 	/* Build a guest that can be migrated. */
 	bool migratable;
-	/* Rounds of pre-copy; 0 is stop-and-copy. */
-	u32 max_rounds;
+	struct migrate_options migrate;
 };
 
 struct vmm_fds {

@@ -47,6 +47,12 @@ struct wire_header {
 
 static_assert(sizeof(struct wire_header) == 16, "layout of the stream");
 
+struct wire_config {
+	struct vm_config vm;
+	u32 nr_streams;
+	u32 reserved;
+};
+
 /* What follows the MBMD depends on its type. */
 struct wire_bundle {
 	u8 mbmd[TDX_MIG_MBMD_SIZE];

@@ -3,10 +3,11 @@
  * The first process of the Linux TD guest: a workload that can be watched.
  *
  * One worker process per CPU rewrites and checks its own pool of memory, a
- * fixed number of pages per tick. The parent prints one line per tick to the
- * kernel log, which puts the time of the guest in front:
+ * fixed number of pages per tick. The parent prints one line per tick:
  *
- *	tick 42: wrote 1344 pages, checked 21504, bad 0
+ *	[8.250731] tick 42: wrote 1344, checked 10752, passes 5, bad 0
+ *
+ * A pass is over when each worker has checked its whole pool once more.
  *
  * The number of the tick, the pages written, what each page has to contain and
  * the verdict exist nowhere but in the memory of the TD. A tick that is missing
@@ -15,8 +16,10 @@
  * Every word of a page depends on the pool, the page and the number of times
  * the page was written, so a check sees a stale page as well as a wrong one.
  *
- * Environment, as set on the kernel command line: ticks=N restarts the machine
- * after N ticks; without it the workload runs for ever.
+ * Environment, as set on the kernel command line:
+ *	pool=N		pages in the pool of each CPU
+ *	writes=N	pages that each CPU writes in a tick
+ *	ticks=N		restart the machine after N ticks, instead of running for ever
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,13 +45,13 @@
 #define NS_PER_SEC		1000000000LL
 
 #define PAGE_WORDS		512
-#define POOL_PAGES		1024
-#define WRITES_PER_TICK		32
-#define CHECKS_PER_TICK		256
+#define DEFAULT_POOL_PAGES	1024
+#define DEFAULT_WRITES		32
+#define TICKS_PER_PASS		4
 #define MAX_WORKERS		8
 
-/* Printed with KERN_ALERT, thus also on a quiet console. */
-#define LOG_PREFIX		"<1>"
+/* Data register of the serial port. */
+#define SERIAL_PORT		0x3f8
 
 struct worker {
 	pid_t pid;
@@ -56,6 +59,7 @@ struct worker {
 	struct progress {
 		unsigned long written;
 		unsigned long checked;
+		unsigned long passes;
 		unsigned long bad;
 	} *progress;
 };
@@ -66,20 +70,34 @@ struct pool {
 	unsigned long seed;
 };
 
-static int log_fd = -1;
+static int port_fd = -1;
+static unsigned long pool_pages;
+static unsigned long writes_per_tick;
 
+/*
+ * Print a line, with the time of the guest in front. The serial port is written
+ * directly: the kernel prints later than it is told, and asks the port before
+ * each character. Each access is an exit, so this is what a tick costs.
+ */
 static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
 {
-	char line[256] = LOG_PREFIX;
-	size_t len = strlen(line);
+	char line[256];
+	struct timespec now;
+	size_t len, i;
 	va_list ap;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	len = snprintf(line, sizeof(line), "[%lld.%06ld] ", (long long)now.tv_sec,
+		       now.tv_nsec / 1000);
 	va_start(ap, fmt);
-	vsnprintf(line + len, sizeof(line) - len, fmt, ap);
+	vsnprintf(line + len, sizeof(line) - 1 - len, fmt, ap);
 	va_end(ap);
+	strcat(line, "\n");
 
-	if (write(log_fd, line, strlen(line)) < 0)
-		_exit(EXIT_FAILURE);
+	for (i = 0; line[i]; i++) {
+		if (pwrite(port_fd, &line[i], 1, SERIAL_PORT) != 1)
+			_exit(EXIT_FAILURE);
+	}
 }
 
 /* A bijection of 64 bits, so distinct inputs give distinct words. */
@@ -151,6 +169,31 @@ static void *alloc_shared(size_t size)
 	return p;
 }
 
+static void write_pages(struct pool *pool, struct progress *progress, unsigned int *next)
+{
+	unsigned long i;
+
+	for (i = 0; i < writes_per_tick; i++) {
+		write_page(pool, *next);
+		*next = (*next + 1) % pool_pages;
+	}
+	__atomic_add_fetch(&progress->written, writes_per_tick, __ATOMIC_RELAXED);
+}
+
+static void check_pages(struct pool *pool, struct progress *progress, unsigned int *next)
+{
+	unsigned long nr = (pool_pages + TICKS_PER_PASS - 1) / TICKS_PER_PASS, i;
+
+	for (i = 0; i < nr; i++) {
+		if (!page_is_good(pool, *next))
+			__atomic_add_fetch(&progress->bad, 1, __ATOMIC_RELAXED);
+		*next = (*next + 1) % pool_pages;
+		if (!*next)
+			__atomic_add_fetch(&progress->passes, 1, __ATOMIC_RELEASE);
+	}
+	__atomic_add_fetch(&progress->checked, nr, __ATOMIC_RELAXED);
+}
+
 static void __noreturn run_worker(unsigned int cpu, struct progress *progress)
 {
 	struct pool pool = { .seed = mix(cpu + 1) };
@@ -162,26 +205,15 @@ static void __noreturn run_worker(unsigned int cpu, struct progress *progress)
 	CPU_SET(cpu, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 
-	pool.pages = alloc_shared(POOL_PAGES * sizeof(*pool.pages));
-	pool.writes = alloc_shared(POOL_PAGES * sizeof(*pool.writes));
-	for (i = 0; i < POOL_PAGES; i++)
+	pool.pages = alloc_shared(pool_pages * sizeof(*pool.pages));
+	pool.writes = alloc_shared(pool_pages * sizeof(*pool.writes));
+	for (i = 0; i < pool_pages; i++)
 		write_page(&pool, i);
 
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (;;) {
-		for (i = 0; i < WRITES_PER_TICK; i++) {
-			write_page(&pool, write_next);
-			write_next = (write_next + 1) % POOL_PAGES;
-		}
-		__atomic_add_fetch(&progress->written, WRITES_PER_TICK, __ATOMIC_RELAXED);
-
-		for (i = 0; i < CHECKS_PER_TICK; i++) {
-			if (!page_is_good(&pool, check_next))
-				__atomic_add_fetch(&progress->bad, 1, __ATOMIC_RELAXED);
-			check_next = (check_next + 1) % POOL_PAGES;
-		}
-		__atomic_add_fetch(&progress->checked, CHECKS_PER_TICK, __ATOMIC_RELAXED);
-
+		write_pages(&pool, progress, &write_next);
+		check_pages(&pool, progress, &check_next);
 		wait_tick(&next);
 	}
 }
@@ -235,10 +267,13 @@ static void report_ticks(const struct worker *workers, unsigned int nr, unsigned
 
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (tick = 1; !last || tick <= last; tick++) {
-		sum = (struct progress){};
+		sum = (struct progress){ .passes = -1UL };
 		for (i = 0; i < nr; i++) {
 			const struct progress *p = workers[i].progress;
+			unsigned long passes = __atomic_load_n(&p->passes, __ATOMIC_ACQUIRE);
 
+			if (passes < sum.passes)
+				sum.passes = passes;
 			sum.written += __atomic_load_n(&p->written, __ATOMIC_RELAXED);
 			sum.checked += __atomic_load_n(&p->checked, __ATOMIC_RELAXED);
 			sum.bad += __atomic_load_n(&p->bad, __ATOMIC_RELAXED);
@@ -246,34 +281,44 @@ static void report_ticks(const struct worker *workers, unsigned int nr, unsigned
 			if (waitpid(workers[i].pid, NULL, WNOHANG) != 0)
 				sum.bad++;
 		}
-		say("tick %lu: wrote %lu pages, checked %lu, bad %lu", tick,
-		    sum.written, sum.checked, sum.bad);
+		say("tick %lu: wrote %lu, checked %lu, passes %lu, bad %lu", tick,
+		    sum.written, sum.checked, sum.passes, sum.bad);
 		wait_tick(&next);
 	}
+}
+
+static unsigned long option(const char *name, unsigned long otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoul(value, NULL, 10) : otherwise;
 }
 
 int main(void)
 {
 	struct worker workers[MAX_WORKERS] = {};
-	unsigned long ticks = 0;
 	struct utsname uts;
 	unsigned int nr;
 
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	mount("proc", "/proc", "proc", 0, NULL);
-	log_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	if (log_fd < 0)
+	port_fd = open("/dev/port", O_WRONLY | O_CLOEXEC);
+	if (port_fd < 0)
 		return EXIT_FAILURE;
 
-	if (getenv("ticks"))
-		ticks = strtoul(getenv("ticks"), NULL, 10);
+	pool_pages = option("pool", DEFAULT_POOL_PAGES);
+	writes_per_tick = option("writes", DEFAULT_WRITES);
+	if (!pool_pages) {
+		say("guest: pool=0 leaves nothing to do");
+		return EXIT_FAILURE;
+	}
 
 	nr = start_workers(workers);
 	uname(&uts);
 	say("guest: Linux %s, %s, %u CPU%s", uts.release,
 	    cpu_is_tdx_guest() ? "a TDX guest" : "not a TDX guest", nr, nr == 1 ? "" : "s");
 
-	report_ticks(workers, nr, ticks);
+	report_ticks(workers, nr, option("ticks", 0));
 
 	say("guest: done");
 	reboot(RB_AUTOBOOT);
