@@ -69,6 +69,7 @@ fuzz() {
 }
 
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
+part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "the module model: unit tests and conformance" \
 	make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" check
 part "the module model: 20 seconds of fuzzing" fuzz

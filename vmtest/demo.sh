@@ -4,39 +4,64 @@
 # one watches.  The exit status tells whether the guest arrived whole.
 #
 # Usage: demo.sh OBJDIR
-# Environment: DEMO_ARGS, more arguments for the demo program (vmtest/demo/demo.c)
+# Environment: DEMO_ARGS, more arguments for the demo program (DEMO_ARGS=--help)
+# Leaves build/demo/report.txt and build/demo/migration.svg.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
 out=$BUILD/demo
+parts=$out/parts
 run=$BUILD/run-demo
-mkdir -p "$out"
+# The program gives up earlier; this is no measure of a machine that is slow.
+limit=1500
+mkdir -p "$parts"
+rm -f "$out/report.txt" "$out/migration.svg"
 
-make -s -C "$BUILD/tree" O="$obj" headers >"$out/headers.log" 2>&1 || {
-	tail -n 20 "$out/headers.log" >&2
+make -s -C "$BUILD/tree" O="$obj" headers >"$parts/headers.log" 2>&1 || {
+	tail -n 20 "$parts/headers.log" >&2
 	die "the kernel headers cannot be installed"
 }
 for part in demo guest; do
-	make -s -C "$TOP/vmtest/$part" O="$out/$part" KHDR="$obj/usr/include" all \
-		>"$out/$part.log" 2>&1 || {
-		tail -n 20 "$out/$part.log" >&2
+	make -s -C "$TOP/vmtest/$part" O="$parts/$part" KHDR="$obj/usr/include" all \
+		>"$parts/$part.log" 2>&1 || {
+		tail -n 20 "$parts/$part.log" >&2
 		die "vmtest/$part does not build"
 	}
 done
-gcc -static -O2 -Wall -Wextra -Werror -o "$out/init" "$TOP/vmtest/init.c"
+gcc -static -O2 -Wall -Wextra -Werror -o "$parts/init" "$TOP/vmtest/init.c"
+
+case " ${DEMO_ARGS:-} " in
+*' --help '*) exec "$parts/demo/demo" --help ;;
+esac
 
 live=
 [ ! -t 1 ] || live=--live
-cat >"$out/tests.list" <<END
-demo 120 tdx=1,tdx_mig=1 /tests/demo --kernel /tests/bzImage --initrd /tests/initramfs.cpio ${DEMO_ARGS:-} $live
+cat >"$parts/tests.list" <<END
+demo $limit tdx=1,tdx_mig=1 /tests/demo --kernel /tests/bzImage --initrd /tests/initramfs.cpio --trace ${DEMO_ARGS:-} $live
 END
-"$TOP/vmtest/initramfs.sh" "$out/machine.cpio" "$obj" "$out/init" "$out/tests.list" \
-	"$out/demo/demo" "$BUILD/guest/arch/x86/boot/bzImage" "$out/guest/initramfs.cpio"
+"$TOP/vmtest/initramfs.sh" "$parts/machine.cpio" "$obj" "$parts/init" "$parts/tests.list" \
+	"$parts/demo/demo" "$BUILD/guest/arch/x86/boot/bzImage" "$parts/guest/initramfs.cpio"
 
 say "booting the machine; everything below runs in it"
-SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$out/machine.cpio" 180 tdxsim=on
+SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$parts/machine.cpio" \
+	$((limit + 60)) tdxsim=on
 echo demo >"$run/must-run.list"
+
+# What was shown, without the status lines that others have replaced.
+perl -ne 'next if /^# /; pop @line if s/^\e\[A\e\[K//; push @line, $_; END { print @line }' \
+	"$run/results.log" >"$out/report.txt"
+picture=$out/migration.svg
+if "$parts/demo/picture" <"$run/results.log" >"$picture.tmp" 2>"$parts/picture.log"; then
+	mv "$picture.tmp" "$picture"
+else
+	rm -f "$picture.tmp"
+	picture="none: $(cat "$parts/picture.log")"
+fi
+
 if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then
 	cat "$run/judgement"
-	die "the migration failed" "all that the machine said is in $run"
+	die "the migration failed" "all that the machine said is in $run" "picture: $picture"
 fi
+say "report:  $out/report.txt"
+say "picture: $picture"
+[ -e "$picture" ] || die "the migration cannot be drawn"
