@@ -12,6 +12,7 @@
 #ifdef CONFIG_KVM_INTEL_TDX_MIG
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
+#include <linux/xarray.h>
 
 #include "mmu.h"
 
@@ -105,6 +106,12 @@ struct tdx_mig {
 
 	/* Pages have been blocked since the last TLB tracking, by mmu_lock. */
 	bool track_needed;
+
+	/*
+	 * Bitmaps of the GFNs that were sent in this epoch.  Freed with session_sem
+	 * held for write.
+	 */
+	struct xarray sent;
 };
 
 /* A private page of a batch that is being imported. */
@@ -138,6 +145,15 @@ struct tdx_mig_stream {
 	struct page *buf_list;
 	struct page *new_list;
 	struct tdx_mig_import_page *import;
+
+	/*
+	 * Entries of the GPA list with an operation, those with CANCEL, and those
+	 * whose GFN this stream has claimed for the epoch, by lock.
+	 */
+	DECLARE_BITMAP(wanted, TDX_MIG_BUF_LIST_PAGES_MAX);
+	DECLARE_BITMAP(canceled, TDX_MIG_BUF_LIST_PAGES_MAX);
+	DECLARE_BITMAP(claimed, TDX_MIG_BUF_LIST_PAGES_MAX);
+
 	struct kvm_mirror_cache cache;
 };
 
@@ -250,6 +266,11 @@ static inline u64 tdx_mig_gpa_entry(gfn_t gfn, unsigned int op)
 	return gfn_to_gpa(gfn) | ((u64)op << TDX_MIG_GPA_ENTRY_OP_SHIFT);
 }
 
+static inline gfn_t tdx_mig_entry_gfn(u64 entry)
+{
+	return gpa_to_gfn(entry & TDX_MIG_GPA_ENTRY_GPA_MASK);
+}
+
 extern bool enable_tdx_mig;
 
 int tdx_mig_hardware_setup(const struct tdx_sys_info *sysinfo);
@@ -304,6 +325,12 @@ void tdx_mig_unprotect(struct kvm *kvm, const u64 *entries, unsigned int first,
 		       unsigned int end, unsigned int op);
 void tdx_mig_reset_dirty_log(struct kvm *kvm);
 int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn);
+
+void tdx_mig_begin_epoch(struct tdx_mig *mig);
+int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr);
+void tdx_mig_unclaim_entries(struct tdx_mig_stream *stream, unsigned int nr);
+unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int first,
+				    unsigned int end);
 
 int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
 int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);

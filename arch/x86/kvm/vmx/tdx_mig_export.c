@@ -60,6 +60,9 @@ int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 
 	write_unlock(&kvm->mmu_lock);
 
+	if (!err)
+		tdx_mig_begin_epoch(kvm_tdx->mig);
+
 	cmd->hw_error = err;
 	if (!err)
 		tdx_mig_put_mbmd(stream);
@@ -182,6 +185,36 @@ static bool tdx_mig_has_cancel(struct tdx_mig_stream *stream, unsigned int nr)
 	return false;
 }
 
+static u64 tdx_mig_do_abort(struct kvm *kvm, struct page *token)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 err;
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	err = tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token));
+	trace_kvm_tdx_mig_export_abort(kvm, token, err);
+
+	return err;
+}
+
+/* End a session on KVM's own account, for userspace to finish with EXPORT_ABORT. */
+static bool tdx_mig_cancel_export(struct kvm *kvm)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	if (mig->phase != TDX_MIG_LIVE_EXPORT && mig->phase != TDX_MIG_PAUSED_EXPORT)
+		return true;
+
+	if (tdx_mig_do_abort(kvm, NULL))
+		return false;
+
+	tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
+	return true;
+}
+
 /*
  * One call of the leaf.  It has to be exclusive for pages whose export is
  * canceled, as the TDX module unblocks them, and no vCPU must do the same at that
@@ -189,10 +222,11 @@ static bool tdx_mig_has_cancel(struct tdx_mig_stream *stream, unsigned int nr)
  */
 static int tdx_mig_export_mem_once(struct tdx_mig_stream *stream,
 				   const struct tdx_mem_bundle *bundle, unsigned int nr,
-				   bool exclusive, bool resume, u64 *info, u64 *err)
+				   bool exclusive, bool resume, u64 *info, u64 *err,
+				   unsigned int *unsent)
 {
 	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
-	unsigned int first = tdx_gpa_list_first(*info);
+	unsigned int first = tdx_gpa_list_first(*info), end;
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	u64 nr_units;
@@ -207,22 +241,44 @@ static int tdx_mig_export_mem_once(struct tdx_mig_stream *stream,
 	}
 
 	WRITE_ONCE(kvm_tdx->mig->exported, true);
-	if (!exclusive) {
+	if (exclusive)
+		*err = tdh_do_no_vcpus(tdh_export_mem, kvm, &kvm_tdx->td, bundle,
+				       stream->index, resume, info, &nr_units);
+	else
 		*err = tdh_export_mem(&kvm_tdx->td, bundle, stream->index, resume, info,
 				      &nr_units);
-		goto unlock;
-	}
 
-	*err = tdh_do_no_vcpus(tdh_export_mem, kvm, &kvm_tdx->td, bundle, stream->index,
-			       resume, info, &nr_units);
-	tdx_mig_unprotect(kvm, entries, first,
-			  tdx_mig_status(*err) ? tdx_gpa_list_first(*info) : nr,
-			  TDX_MIG_GPA_OP_CANCEL);
+	end = tdx_mig_status(*err) ? tdx_gpa_list_first(*info) : nr;
+	if (exclusive)
+		tdx_mig_unprotect(kvm, entries, first, end, TDX_MIG_GPA_OP_CANCEL);
+	*unsent += tdx_mig_settle_entries(stream, first, end);
 
 unlock:
 	tdx_mig_unlock_export(kvm, exclusive);
 
 	return r;
+}
+
+/*
+ * No bundle has come of the call.  If a part of the pages counts as exported
+ * nevertheless, nobody would notice that the destination does not get them: give
+ * up the session.
+ */
+static int tdx_mig_export_mem_failed(struct tdx_mig_stream *stream, unsigned int nr,
+				     u64 info, u64 err)
+{
+	struct kvm *kvm = stream->kvm;
+
+	if (!tdx_gpa_list_first(info)) {
+		tdx_mig_unclaim_entries(stream, nr);
+		return tdx_mig_errno(err);
+	}
+
+	write_lock(&kvm->mmu_lock);
+	tdx_mig_cancel_export(kvm);
+	write_unlock(&kvm->mmu_lock);
+
+	return -EIO;
 }
 
 int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
@@ -234,7 +290,7 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	};
 	bool has_cancel, resume = false;
 	struct tdx_mig_calls calls = {};
-	unsigned int nr = cmd->value;
+	unsigned int nr = cmd->value, unsent = 0;
 	u64 info, err = 0;
 	int r;
 
@@ -247,18 +303,24 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	tdx_mig_fill_buf_list(stream, nr);
 	info = tdx_gpa_list_info(stream->gpa_list, nr);
-	has_cancel = tdx_mig_has_cancel(stream, nr);
 
 	guard(srcu)(&stream->kvm->srcu);
 
+	r = tdx_mig_claim_entries(stream, nr);
+	if (r)
+		return r;
+
+	has_cancel = tdx_mig_has_cancel(stream, nr);
+
 	/*
 	 * The leaf is interrupted by every host interrupt, so let go of mmu_lock
-	 * for the waiters.  Each call processes at least one entry.
+	 * for the waiters.  Each call processes at least one entry.  Signals have
+	 * to wait until the list is done, as a part of a bundle is of no use.
 	 */
 	for (;;) {
 		r = tdx_mig_export_mem_once(stream, &bundle, nr,
 					    has_cancel || tdx_mig_is_busy(err), resume,
-					    &info, &err);
+					    &info, &err, &unsent);
 		if (r || !tdx_mig_call_again(&calls, err, &resume))
 			break;
 
@@ -272,18 +334,14 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	}
 
 	tdx_mig_account_export_mem(stream, nr, &calls, err);
-	r = tdx_mig_errno(err);
+	if (tdx_mig_status(err))
+		return tdx_mig_export_mem_failed(stream, nr, info, err);
 
-	/* A part of the pages is exported, but cannot be sent without the rest. */
-	if (r == -EAGAIN && resume)
-		r = -EIO;
-
-	tdx_mig_put_gpa_list(stream, nr);
-	if (r)
-		return r;
-
-	tdx_mig_put_mbmd(stream);
+	/* The TDX module counts since it was interrupted last, and not all. */
+	cmd->hw_error = (err & ~TDX_MIG_EXPORT_MEM_UNSENT_MASK) | unsent;
 	cmd->value = tdx_mig_count_content(stream, nr);
+	tdx_mig_put_gpa_list(stream, nr);
+	tdx_mig_put_mbmd(stream);
 
 	return 0;
 }
@@ -311,23 +369,12 @@ int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	write_unlock(&kvm->mmu_lock);
 
 	cmd->hw_error = err;
-	if (!err)
+	if (!err) {
+		tdx_mig_begin_epoch(kvm_tdx->mig);
 		tdx_mig_put_mbmd(stream);
+	}
 
 	return tdx_mig_errno(err);
-}
-
-static u64 tdx_mig_do_abort(struct kvm *kvm, struct page *token)
-{
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	u64 err;
-
-	lockdep_assert_held_write(&kvm->mmu_lock);
-
-	err = tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token));
-	trace_kvm_tdx_mig_export_abort(kvm, token, err);
-
-	return err;
 }
 
 /* Restore the first @nr pages in the GPA list, as far as they were exported. */
@@ -382,9 +429,6 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 	guard(srcu)(&kvm->srcu);
 
 	do {
-		if (signal_pending(current))
-			return -EINTR;
-
 		next = mig->next_restore;
 
 		write_lock(&kvm->mmu_lock);
@@ -407,6 +451,10 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 		}
 
 		cond_resched();
+
+		/* Each call gets on, however often there are signals. */
+		if ((nr == max || retries) && signal_pending(current))
+			return -EINTR;
 	} while (nr == max || retries);
 
 	return 0;
@@ -509,11 +557,8 @@ bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 
 	trace_kvm_tdx_mig_undo_export(kvm, gfn);
 
-	if (mig->phase == TDX_MIG_LIVE_EXPORT || mig->phase == TDX_MIG_PAUSED_EXPORT) {
-		if (tdx_mig_do_abort(kvm, NULL))
-			return false;
-		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
-	}
+	if (!tdx_mig_cancel_export(kvm))
+		return false;
 
 	restored = tdx_mig_restore_one(kvm, gfn);
 	if (unlikely(!restored)) {

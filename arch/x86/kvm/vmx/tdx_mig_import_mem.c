@@ -17,6 +17,7 @@
  * other streams find frozen SPTEs.
  */
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/srcu.h>
 
 #include <asm/cacheflush.h>
@@ -25,11 +26,6 @@
 
 /* Entry of the list of new TD pages that has no page. */
 #define TDX_MIG_NEW_PAGE_INVALID	BIT_ULL(63)
-
-static gfn_t tdx_mig_entry_gfn(u64 entry)
-{
-	return gpa_to_gfn(entry & TDX_MIG_GPA_ENTRY_GPA_MASK);
-}
 
 static int tdx_mig_get_new_page(struct kvm *kvm, gfn_t gfn, struct page **page, u64 *hpa)
 {
@@ -72,6 +68,10 @@ static int tdx_mig_get_new_pages(struct tdx_mig_stream *stream, unsigned int nr)
 		import = &stream->import[i];
 		if (import->op != TDX_MIG_GPA_OP_MIGRATE)
 			continue;
+
+		/* What is allocated so far is found again. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
 
 		r = tdx_mig_get_new_page(stream->kvm, tdx_mig_entry_gfn(entries[i]),
 					 &import->page, &new_list[i]);

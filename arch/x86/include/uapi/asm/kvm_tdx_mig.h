@@ -85,10 +85,14 @@
  * ENXIO    the stream has no attributes yet (KVM_SET_DEVICE_ATTR)
  * EBUSY    not legal in the present phase, or vCPUs are in KVM_RUN
  * EAGAIN   transient contention, the command had no effect, repeat it
- * EINTR    a signal is pending, repeat the command
+ * EINTR    a signal is pending, repeat the command. Only EXPORT_ABORT stops for
+ *          any signal, and goes on where it was. The others finish what they
+ *          have begun, which is one bundle; they may stop before that for a
+ *          signal that kills the process
  * ECANCELED KVM had to end the session as an exported page was removed, e.g. by
- *          a conversion; only EXPORT_ABORT is left. Also fails when the start
- *          token has been written before: the TD can only be destroyed then
+ *          a conversion, or as a bundle could not be completed; only
+ *          EXPORT_ABORT is left. Also fails when the start token has been
+ *          written before: the TD can only be destroyed then
  * EIO      the TDX module refused, see @hw_error; or the session is lost
  * ENOMEM   out of memory
  * ======== ===================================================================
@@ -166,8 +170,11 @@ struct kvm_dev_tdx_mig_attr {
  *	have content. The bundle consists of the MBMD, all entries as they come
  *	back, 16 bytes of MAC per entry, and the content. An entry that could
  *	not be exported comes back as NOP with a status and stays part of the
- *	bundle; the page has to be sent again. EIO: a part of the pages may
- *	count as exported, abort the session.
+ *	bundle; @hw_error & TDX_MIG_EXPORT_MEM_UNSENT_MASK is the number of
+ *	those. If the page exists and the destination does not have what is in
+ *	it, it is dirty again in the log of its memslot. Status SKIPPED: the
+ *	page has been sent or canceled in this epoch already, over whatever
+ *	stream, and can be again after EXPORT_TRACK.
  * @KVM_TDX_MIG_IMPORT_MEM: Import private pages. The VMM provides MBMD, GPA
  *	list and MACs as exported, and the content of entry N in buffer page N.
  *	@data (in): number of entries, as in the MBMD. The GFNs must be private
@@ -232,6 +239,9 @@ enum kvm_tdx_mig_cmd_id {
 
 	KVM_TDX_MIG_CMD_NR_MAX,
 };
+
+/* In hw_error of EXPORT_MEM that succeeds: entries that were not exported. */
+#define TDX_MIG_EXPORT_MEM_UNSENT_MASK		0x00000000ffffffffULL
 
 /* Value of KVM_TDX_MIG_EXPORT_TRACK: ask for the start token. */
 #define TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE	_BITULL(63)
