@@ -550,7 +550,6 @@ static bool tdx_mig_restore_one(struct kvm *kvm, gfn_t gfn)
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	struct tdx_mig *mig = kvm_tdx->mig;
 	bool restored;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
