@@ -40,7 +40,8 @@ MODULE_PARM_DESC(tdx_mig, "Live migration of TDX guests");
 #define DST(_phase)	BIT(TDX_MIG_##_phase)
 
 #define DST_PHASES	(DST(IMPORT_START) | DST(MEMORY_IMPORT) | DST(STATE_IMPORT) | \
-			 DST(POST_IMPORT) | DST(LIVE_IMPORT) | DST(IMPORT_FAILED))
+			 DST(POST_IMPORT) | DST(LIVE_IMPORT) | DST(IMPORT_CLOSED) | \
+			 DST(IMPORT_FAILED))
 
 enum tdx_mig_command_flags {
 	/* Only on the stream with index 0. */
@@ -74,7 +75,7 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			SRC(NONE),
 			TDX_MIG_CMD_STREAM0 | TDX_MIG_CMD_OUT),
 	TDX_MIG_COMMAND(EXPORT_MEM, export_mem,
-			SRC(LIVE_EXPORT) | SRC(PAUSED_EXPORT),
+			SRC(LIVE_EXPORT) | SRC(PAUSED_EXPORT) | SRC(POST_EXPORT),
 			TDX_MIG_CMD_SHARED | TDX_MIG_CMD_IN | TDX_MIG_CMD_OUT),
 	TDX_MIG_COMMAND(EXPORT_TRACK, export_track,
 			SRC(LIVE_EXPORT) | SRC(PAUSED_EXPORT),
@@ -97,7 +98,8 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			DST(IMPORT_START),
 			TDX_MIG_CMD_STREAM0 | TDX_MIG_CMD_STOP | TDX_MIG_CMD_IN),
 	TDX_MIG_COMMAND(IMPORT_MEM, import_mem,
-			DST(MEMORY_IMPORT) | DST(STATE_IMPORT),
+			DST(MEMORY_IMPORT) | DST(STATE_IMPORT) | DST(POST_IMPORT) |
+			DST(LIVE_IMPORT),
 			TDX_MIG_CMD_SHARED | TDX_MIG_CMD_IN),
 	TDX_MIG_COMMAND(IMPORT_TRACK, import_track,
 			DST(MEMORY_IMPORT) | DST(STATE_IMPORT),
@@ -112,7 +114,7 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			DST(POST_IMPORT),
 			TDX_MIG_CMD_STOP),
 	TDX_MIG_COMMAND(IMPORT_END, import_end,
-			DST(POST_IMPORT) | DST(LIVE_IMPORT),
+			DST(POST_IMPORT) | DST(LIVE_IMPORT) | DST(IMPORT_CLOSED),
 			TDX_MIG_CMD_STOP),
 	TDX_MIG_COMMAND(IMPORT_ABORT, import_abort,
 			DST(MEMORY_IMPORT) | DST(STATE_IMPORT) | DST(POST_IMPORT) |
@@ -139,6 +141,7 @@ static int tdx_mig_check_command(const struct tdx_mig_command *command,
 	case TDX_MIG_EXPORT_CANCELED:
 	case TDX_MIG_EXPORT_LOST:
 		return -ECANCELED;
+	case TDX_MIG_IMPORT_CLOSED:
 	case TDX_MIG_IMPORT_FAILED:
 		return -EIO;
 	default:

@@ -25,17 +25,19 @@
  *
  * An abort goes back to NONE, over EXPORT_CANCELED if pages have to be restored
  * first.  KVM cancels a session on its own when an exported page is removed; a TD
- * that was not paused runs on then, and unblocks pages like a live one.  When a
- * page is removed after the start token, the session is EXPORT_LOST: KVM cannot
- * bring the TD back to life any more.
+ * that was not paused runs on then, and unblocks pages like a live one.  If KVM
+ * fails to do so, the session is EXPORT_LOST, and the TD with it.  After the start
+ * token, such a removal rules out the abort, but nothing else.
  *
  * Destination:
  *
  *	IMPORT_START -> MEMORY_IMPORT -> STATE_IMPORT -> POST_IMPORT ->
  *	LIVE_IMPORT -> NONE
  *
- * Any failure that the TDX module calls fatal, and the removal of a page, leads
- * to IMPORT_FAILED.
+ * Any failure that the TDX module calls fatal leads to IMPORT_FAILED, and so does
+ * the removal of a page before the start token.  In LIVE_IMPORT the TD runs, and
+ * nothing can stop that but the VMM.  If the TDX module does not accept pages any
+ * more, the import is IMPORT_CLOSED.
  */
 enum tdx_mig_phase {
 	TDX_MIG_NONE = 0,
@@ -51,6 +53,7 @@ enum tdx_mig_phase {
 	TDX_MIG_STATE_IMPORT,
 	TDX_MIG_POST_IMPORT,
 	TDX_MIG_LIVE_IMPORT,
+	TDX_MIG_IMPORT_CLOSED,
 	TDX_MIG_IMPORT_FAILED,
 };
 
@@ -98,6 +101,15 @@ struct tdx_mig {
 	 */
 	struct page *unremoved;
 
+	/* One of them was exported, so that the TD cannot run any more. */
+	bool page_lost;
+
+	/*
+	 * GFNs of pages that the TDX module has removed since the start token, and
+	 * that must not be imported.  Protected by mmu_lock.
+	 */
+	struct xarray removed;
+
 	/* GPA list for pages that are removed, by mmu_lock. */
 	struct page *restore_list;
 
@@ -119,6 +131,7 @@ struct tdx_mig_import_page {
 	struct kvm_mirror_leaf leaf;
 	struct page *page;
 	u8 op;
+	bool mapped;
 	bool frozen;
 };
 
@@ -287,6 +300,7 @@ bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx);
 void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn);
 bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err);
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn);
+void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn);
 void tdx_mig_start_import(struct kvm *kvm);
 
 int tdx_mig_create_contexts(struct kvm *kvm, unsigned int nr, u64 *hw_error);
@@ -370,6 +384,7 @@ static inline bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx) { return 
 static inline void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn) { }
 static inline bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
 static inline bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn) { return false; }
+static inline void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn) { }
 static inline void tdx_mig_start_import(struct kvm *kvm) { }
 
 static inline int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)

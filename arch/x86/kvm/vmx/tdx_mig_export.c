@@ -235,7 +235,8 @@ static int tdx_mig_export_mem_once(struct tdx_mig_stream *stream,
 	exclusive = tdx_mig_lock_export(kvm, exclusive);
 
 	if (kvm_tdx->mig->phase != TDX_MIG_LIVE_EXPORT &&
-	    kvm_tdx->mig->phase != TDX_MIG_PAUSED_EXPORT) {
+	    kvm_tdx->mig->phase != TDX_MIG_PAUSED_EXPORT &&
+	    kvm_tdx->mig->phase != TDX_MIG_POST_EXPORT) {
 		r = -ECANCELED;
 		goto unlock;
 	}
@@ -467,6 +468,9 @@ static int tdx_mig_cancel(struct kvm *kvm, struct page *token, struct tdx_mig_cm
 
 	guard(write_lock)(&kvm->mmu_lock);
 
+	if (mig->page_lost)
+		return -ECANCELED;
+
 	switch (mig->phase) {
 	case TDX_MIG_EXPORT_CANCELED:
 		return 0;
@@ -545,7 +549,8 @@ static bool tdx_mig_restore_one(struct kvm *kvm, gfn_t gfn)
 
 /*
  * Undo the export of a page that is about to be removed.  It takes an abort of
- * the session, as the page cannot be revoked on the destination from here.
+ * the session, as the page cannot be revoked on the destination from here.  After
+ * the start token there is no way to do so.
  */
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 {
@@ -553,6 +558,9 @@ bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 	bool restored;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	if (kvm_tdx->mig->phase == TDX_MIG_POST_EXPORT)
+		return false;
 
 	trace_kvm_tdx_mig_undo_export(kvm, gfn);
 

@@ -286,63 +286,69 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	return 0;
 }
 
-/* Change the phase of an import whose token is there. */
-static int tdx_mig_import_advance(struct kvm *kvm, u64 (*leaf)(struct tdx_td *td),
-				  enum tdx_mig_phase from, enum tdx_mig_phase to,
-				  struct tdx_mig_cmd *cmd)
+/* The TD has all its state, though not all its memory, and can run. */
+static void tdx_mig_import_go_live(struct kvm *kvm)
 {
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	to_kvm_tdx(kvm)->state = TD_STATE_RUNNABLE;
+	/* TD_STATE_RUNNABLE must be set before 'pre_fault_allowed' */
+	smp_wmb();
+	kvm->arch.pre_fault_allowed = true;
+}
+
+/* Only userspace knows whether a page that is missing will still come. */
+int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	u64 err;
 
-	lockdep_assert_held_write(&kvm->mmu_lock);
+	guard(write_lock)(&kvm->mmu_lock);
 
-	if (kvm_tdx->mig->phase != from)
+	/* The removal of a page can have ended the import meanwhile. */
+	if (kvm_tdx->mig->phase != TDX_MIG_POST_IMPORT)
 		return -EIO;
 
-	err = tdx_mig_retry(kvm, leaf(&kvm_tdx->td));
+	err = tdx_mig_retry(kvm, tdh_import_commit(&kvm_tdx->td));
 	cmd->hw_error = err;
 	if (err)
 		return tdx_mig_errno(err);
 
-	tdx_mig_set_phase(kvm, to);
+	kvm->arch.private_faults_exit = true;
+	tdx_mig_import_go_live(kvm);
+	tdx_mig_set_phase(kvm, TDX_MIG_LIVE_IMPORT);
 
 	return 0;
-}
-
-int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
-{
-	struct kvm *kvm = stream->kvm;
-
-	guard(write_lock)(&kvm->mmu_lock);
-
-	return tdx_mig_import_advance(kvm, tdh_import_commit, TDX_MIG_POST_IMPORT,
-				      TDX_MIG_LIVE_IMPORT, cmd);
 }
 
 int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	int r;
+	struct tdx_mig *mig = kvm_tdx->mig;
+	u64 err;
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	if (kvm_tdx->mig->phase == TDX_MIG_POST_IMPORT) {
-		r = tdx_mig_import_advance(kvm, tdh_import_commit, TDX_MIG_POST_IMPORT,
-					   TDX_MIG_LIVE_IMPORT, cmd);
-		if (r)
-			return r;
-	}
+	if (mig->phase == TDX_MIG_IMPORT_FAILED)
+		return -EIO;
 
-	r = tdx_mig_import_advance(kvm, tdh_import_end, TDX_MIG_LIVE_IMPORT,
-				   TDX_MIG_NONE, cmd);
-	if (r)
-		return r;
+	err = tdx_mig_retry(kvm, tdh_import_end(&kvm_tdx->td));
 
-	kvm_tdx->state = TD_STATE_RUNNABLE;
-	/* TD_STATE_RUNNABLE must be set before 'pre_fault_allowed' */
-	smp_wmb();
-	kvm->arch.pre_fault_allowed = true;
+	/* What KVM has seen as closed, the TDX module in general calls ended. */
+	if (mig->phase == TDX_MIG_IMPORT_CLOSED &&
+	    tdx_mig_status(err) == TDX_OP_STATE_INCORRECT)
+		err = 0;
+
+	cmd->hw_error = err;
+	if (err)
+		return tdx_mig_errno(err);
+
+	kvm->arch.private_faults_exit = false;
+	xa_destroy(&mig->removed);
+	tdx_mig_import_go_live(kvm);
+	tdx_mig_set_phase(kvm, TDX_MIG_NONE);
 
 	return 0;
 }

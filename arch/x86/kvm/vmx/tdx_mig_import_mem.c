@@ -15,6 +15,12 @@
  *
  * There is no way to sleep in step 4.  The pages cannot be zapped meanwhile, and
  * other streams find frozen SPTEs.
+ *
+ * After the start token, the order of pages does not matter any more.  The TDX
+ * module skips pages that are there already.  The TD may run, and vCPUs that
+ * miss a page leave that to userspace.  Userspace may also map a page of no
+ * content, hence the pages of guest_memfd are cleared as usual: nobody must do
+ * that while a page is being imported.
  */
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
@@ -27,7 +33,13 @@
 /* Entry of the list of new TD pages that has no page. */
 #define TDX_MIG_NEW_PAGE_INVALID	BIT_ULL(63)
 
-static int tdx_mig_get_new_page(struct kvm *kvm, gfn_t gfn, struct page **page, u64 *hpa)
+static bool tdx_mig_is_out_of_order(enum tdx_mig_phase phase)
+{
+	return phase == TDX_MIG_POST_IMPORT || phase == TDX_MIG_LIVE_IMPORT;
+}
+
+static int tdx_mig_get_new_page(struct kvm *kvm, gfn_t gfn, bool out_of_order,
+				struct page **page, u64 *hpa)
 {
 	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
 	kvm_pfn_t pfn;
@@ -37,7 +49,10 @@ static int tdx_mig_get_new_page(struct kvm *kvm, gfn_t gfn, struct page **page, 
 	    !kvm_mem_is_private(kvm, gfn))
 		return -EINVAL;
 
-	r = kvm_gmem_get_import_pfn(kvm, slot, gfn, &pfn, page);
+	if (out_of_order)
+		r = kvm_gmem_get_pfn(kvm, slot, gfn, &pfn, page, NULL);
+	else
+		r = kvm_gmem_get_import_pfn(kvm, slot, gfn, &pfn, page);
 	if (r)
 		return r;
 
@@ -48,8 +63,26 @@ static int tdx_mig_get_new_page(struct kvm *kvm, gfn_t gfn, struct page **page, 
 	return 0;
 }
 
+/* Pages that are there already need no new page, and are not to be touched. */
+static void tdx_mig_find_mapped(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	struct kvm *kvm = stream->kvm;
+	unsigned int i;
+	gfn_t gfn;
+
+	guard(read_lock)(&kvm->mmu_lock);
+
+	for (i = 0; i < nr; i++) {
+		gfn = tdx_mig_entry_gfn(entries[i]);
+		stream->import[i].mapped = stream->import[i].op != TDX_MIG_GPA_OP_NOP &&
+					   !kvm_tdp_mmu_mirror_lookup(kvm, gfn);
+	}
+}
+
 static int tdx_mig_get_new_pages(struct tdx_mig_stream *stream, unsigned int nr)
 {
+	bool out_of_order = tdx_mig_is_out_of_order(READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase));
 	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
 	u64 *new_list = tdx_mig_page_entries(stream->new_list);
 	struct tdx_mig_import_page *import;
@@ -64,9 +97,12 @@ static int tdx_mig_get_new_pages(struct tdx_mig_stream *stream, unsigned int nr)
 		new_list[i] = TDX_MIG_NEW_PAGE_INVALID;
 	}
 
+	if (out_of_order)
+		tdx_mig_find_mapped(stream, nr);
+
 	for (i = 0; i < nr; i++) {
 		import = &stream->import[i];
-		if (import->op != TDX_MIG_GPA_OP_MIGRATE)
+		if (import->op != TDX_MIG_GPA_OP_MIGRATE || import->mapped)
 			continue;
 
 		/* What is allocated so far is found again. */
@@ -74,7 +110,7 @@ static int tdx_mig_get_new_pages(struct tdx_mig_stream *stream, unsigned int nr)
 			return -EINTR;
 
 		r = tdx_mig_get_new_page(stream->kvm, tdx_mig_entry_gfn(entries[i]),
-					 &import->page, &new_list[i]);
+					 out_of_order, &import->page, &new_list[i]);
 		if (r)
 			return r;
 
@@ -95,13 +131,32 @@ static void tdx_mig_put_new_pages(struct tdx_mig_stream *stream, unsigned int nr
 	}
 }
 
+/*
+ * The TDX module has removed a page.  Should there be no memory to remember that,
+ * the rest of the import cannot be told from an attack any more.
+ */
+void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	if (!mig || !tdx_mig_is_out_of_order(mig->phase))
+		return;
+
+	if (xa_err(xa_store(&mig->removed, gfn, xa_mk_value(0), GFP_ATOMIC | __GFP_ACCOUNT)))
+		tdx_mig_set_phase(kvm, mig->phase == TDX_MIG_LIVE_IMPORT ?
+				       TDX_MIG_IMPORT_CLOSED : TDX_MIG_IMPORT_FAILED);
+}
+
 static bool tdx_mig_can_import(struct kvm *kvm)
 {
 	enum tdx_mig_phase phase = to_kvm_tdx(kvm)->mig->phase;
 
 	lockdep_assert_held(&kvm->mmu_lock);
 
-	return phase == TDX_MIG_MEMORY_IMPORT || phase == TDX_MIG_STATE_IMPORT;
+	return phase == TDX_MIG_MEMORY_IMPORT || phase == TDX_MIG_STATE_IMPORT ||
+	       tdx_mig_is_out_of_order(phase);
 }
 
 static int tdx_mig_link_one(struct tdx_mig_stream *stream, gfn_t gfn)
@@ -181,16 +236,56 @@ static void tdx_mig_unfreeze(struct tdx_mig_stream *stream, unsigned int nr)
 	}
 }
 
+static int tdx_mig_check_in_order(struct tdx_mig_import_page *import)
+{
+	bool present = kvm_tdp_mmu_mirror_was_present(&import->leaf);
+	bool is_new = import->op == TDX_MIG_GPA_OP_MIGRATE;
+
+	if (present != is_new)
+		return 0;
+
+	return present ? -EEXIST : -ENOENT;
+}
+
+/*
+ * The TDX module skips a page that is mapped, but ends the session for one that
+ * has been removed since the start token.
+ */
+static int tdx_mig_check_out_of_order(struct tdx_mig_stream *stream, unsigned int i)
+{
+	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
+	u64 *entry = tdx_mig_page_entries(stream->gpa_list) + i;
+	struct tdx_mig_import_page *import = &stream->import[i];
+
+	if (kvm_tdp_mmu_mirror_was_present(&import->leaf)) {
+		/* In no case must it take the buffer for the new page. */
+		tdx_mig_page_entries(stream->new_list)[i] =
+			PFN_PHYS(kvm_tdp_mmu_mirror_old_pfn(&import->leaf));
+		return 0;
+	}
+
+	if (xa_load(&mig->removed, tdx_mig_entry_gfn(*entry))) {
+		*entry |= (u64)TDX_MIG_GPA_STATUS_DISALLOWED_IMPORT_OVER_REMOVED <<
+			  TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
+		return -EEXIST;
+	}
+
+	/* It was mapped when pages were looked for. */
+	return import->page ? 0 : -EAGAIN;
+}
+
 static int tdx_mig_freeze(struct tdx_mig_stream *stream, unsigned int nr,
 			  unsigned long mmu_seq)
 {
 	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
 	struct tdx_mig_import_page *import;
 	struct kvm *kvm = stream->kvm;
-	bool present, is_new;
+	bool out_of_order;
 	unsigned int i;
 	gfn_t gfn;
 	int r;
+
+	out_of_order = tdx_mig_is_out_of_order(to_kvm_tdx(kvm)->mig->phase);
 
 	for (i = 0; i < nr; i++) {
 		import = &stream->import[i];
@@ -210,12 +305,10 @@ static int tdx_mig_freeze(struct tdx_mig_stream *stream, unsigned int nr,
 		}
 		import->frozen = true;
 
-		present = kvm_tdp_mmu_mirror_was_present(&import->leaf);
-		is_new = import->op == TDX_MIG_GPA_OP_MIGRATE;
-		if (present == is_new) {
-			r = present ? -EEXIST : -ENOENT;
+		r = out_of_order ? tdx_mig_check_out_of_order(stream, i) :
+				   tdx_mig_check_in_order(import);
+		if (r)
 			goto unfreeze;
-		}
 	}
 
 	return 0;
@@ -273,10 +366,10 @@ static void tdx_mig_commit(struct tdx_mig_stream *stream, unsigned int nr, unsig
 
 /*
  * Import the batch.  Returns in @done how many entries were processed, and in
- * @lost whether the session has come to an end.
+ * @partial whether a bundle was left half done.
  */
 static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
-			     unsigned int *done, bool *lost)
+			     unsigned int *done, bool *partial)
 {
 	struct tdx_mem_bundle bundle = {
 		.mbmd = stream->mbmd,
@@ -297,11 +390,64 @@ static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
 	tdx_mig_account_import_mem(stream, nr, &calls, err);
 
 	*done = tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr;
-
-	/* The rest of an interrupted bundle cannot be imported any more. */
-	*lost = err & TDX_FATAL || (tdx_mig_status(err) && resume);
+	*partial = tdx_mig_status(err) && resume;
 
 	return err;
+}
+
+/*
+ * In LIVE_IMPORT, no failure is fatal for the TD, so that the status does not tell
+ * whether the TDX module still accepts pages.
+ */
+static bool tdx_mig_is_live_import(struct kvm *kvm)
+{
+	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	u64 op_state;
+
+	return !tdx_mig_retry(kvm, tdh_mng_rd(&kvm_tdx->td,
+					      TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
+					      &op_state)) &&
+	       op_state == TDX_OP_STATE_LIVE_IMPORT;
+}
+
+/* Find out whether the session goes on after the failure @err. */
+static int tdx_mig_import_failed(struct kvm *kvm, u64 err, bool partial)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+
+	guard(write_lock)(&kvm->mmu_lock);
+
+	if (mig->phase == TDX_MIG_LIVE_IMPORT) {
+		if (!tdx_mig_is_busy(err) && !tdx_mig_is_live_import(kvm))
+			tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_CLOSED);
+		return tdx_mig_errno(err);
+	}
+
+	/* A bundle that comes in order is imported once. */
+	if (err & TDX_FATAL || (partial && !tdx_mig_is_out_of_order(mig->phase))) {
+		tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+		return -EIO;
+	}
+
+	return tdx_mig_errno(err);
+}
+
+/*
+ * The TDX module skips a page, too, while a vCPU is about to accept it, and holds
+ * the lock of its S-EPT entry.
+ */
+static bool tdx_mig_has_busy_page(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (tdx_mig_gpa_status(entries[i]) == TDX_MIG_GPA_STATUS_SEPT_ENTRY_BUSY &&
+		    stream->import[i].op != TDX_MIG_GPA_OP_NOP)
+			return true;
+	}
+
+	return false;
 }
 
 static int tdx_mig_import_batch(struct tdx_mig_stream *stream, unsigned int nr,
@@ -310,7 +456,7 @@ static int tdx_mig_import_batch(struct tdx_mig_stream *stream, unsigned int nr,
 	struct kvm *kvm = stream->kvm;
 	unsigned long mmu_seq;
 	unsigned int done;
-	bool lost;
+	bool partial;
 	int r;
 
 	mmu_seq = kvm->mmu_invalidate_seq;
@@ -333,23 +479,38 @@ static int tdx_mig_import_batch(struct tdx_mig_stream *stream, unsigned int nr,
 		goto put_pages;
 	}
 
-	cmd->hw_error = tdx_mig_do_import(stream, nr, &done, &lost);
+	cmd->hw_error = tdx_mig_do_import(stream, nr, &done, &partial);
 	tdx_mig_commit(stream, nr, done);
 
 	read_unlock(&kvm->mmu_lock);
 
-	r = tdx_mig_errno(cmd->hw_error);
-	if (lost) {
-		write_lock(&kvm->mmu_lock);
-		tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
-		write_unlock(&kvm->mmu_lock);
-		r = -EIO;
-	}
+	if (tdx_mig_status(cmd->hw_error) || cmd->hw_error & TDX_FATAL)
+		r = tdx_mig_import_failed(kvm, cmd->hw_error, partial);
+	else if (tdx_mig_has_busy_page(stream, nr))
+		r = -EAGAIN;
 
 put_pages:
 	tdx_mig_put_new_pages(stream, nr);
 
 	return r;
+}
+
+/* After the start token, the TDX module ends the session for all but MIGRATE. */
+static int tdx_mig_check_ops(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	unsigned int i, op;
+
+	if (!tdx_mig_is_out_of_order(READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase)))
+		return 0;
+
+	for (i = 0; i < nr; i++) {
+		op = tdx_mig_gpa_op(entries[i]);
+		if (op != TDX_MIG_GPA_OP_MIGRATE && op != TDX_MIG_GPA_OP_NOP)
+			return -EINVAL;
+	}
+
+	return 0;
 }
 
 int tdx_mig_import_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
@@ -372,13 +533,19 @@ int tdx_mig_import_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	if (r)
 		return r;
 
+	r = tdx_mig_check_ops(stream, nr);
+	if (r)
+		return r;
+
 	tdx_mig_fill_buf_list(stream, nr);
 
 	idx = srcu_read_lock(&kvm->srcu);
 	r = tdx_mig_import_batch(stream, nr, cmd);
 	srcu_read_unlock(&kvm->srcu, idx);
 
-	tdx_mig_put_gpa_list(stream, nr);
+	/* The bundle has to be as it was if the command is repeated. */
+	if (r != -EAGAIN)
+		tdx_mig_put_gpa_list(stream, nr);
 
 	return r;
 }

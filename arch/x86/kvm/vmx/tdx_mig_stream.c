@@ -354,6 +354,8 @@ int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx)
 	switch (READ_ONCE(kvm_tdx->mig->phase)) {
 	case TDX_MIG_NONE:
 	case TDX_MIG_LIVE_EXPORT:
+	case TDX_MIG_LIVE_IMPORT:
+	case TDX_MIG_IMPORT_CLOSED:
 		return 0;
 	case TDX_MIG_EXPORT_CANCELED:
 		/*
@@ -367,9 +369,8 @@ int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx)
 }
 
 /*
- * Can the TDX module not remove pages in this phase?  Neither can it on the
- * destination before the import has ended, nor on the source after the start
- * token, unless the page was never exported.
+ * Can the TDX module not remove pages in this phase?  It cannot on the destination
+ * before the start token.  On the source it depends on the page.
  */
 bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx)
 {
@@ -377,20 +378,21 @@ bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx)
 		return false;
 
 	switch (kvm_tdx->mig->phase) {
-	case TDX_MIG_NONE:
-	case TDX_MIG_LIVE_EXPORT:
-	case TDX_MIG_PAUSED_EXPORT:
-	case TDX_MIG_EXPORT_CANCELED:
-		return false;
-	default:
+	case TDX_MIG_EXPORT_LOST:
+	case TDX_MIG_IMPORT_START:
+	case TDX_MIG_MEMORY_IMPORT:
+	case TDX_MIG_STATE_IMPORT:
+	case TDX_MIG_IMPORT_FAILED:
 		return true;
+	default:
+		return false;
 	}
 }
 
 /*
  * Unmap a page without removing it from the TD.  Keep it out of the hands of the
  * page allocator until the TD is torn down, and the TDX module gives it back.
- * The TD has lost the page, and hence the session is over.
+ * The TD has lost the page, and cannot run any more.
  */
 void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 {
@@ -409,9 +411,11 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 	switch (mig->phase) {
 	case TDX_MIG_LIVE_EXPORT:
 	case TDX_MIG_PAUSED_EXPORT:
-	case TDX_MIG_POST_EXPORT:
 	case TDX_MIG_EXPORT_CANCELED:
 		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_LOST);
+		break;
+	case TDX_MIG_POST_EXPORT:
+		mig->page_lost = true;
 		break;
 	case TDX_MIG_EXPORT_LOST:
 	case TDX_MIG_IMPORT_FAILED:
@@ -454,6 +458,7 @@ int tdx_mig_vm_init(struct kvm *kvm)
 
 	init_rwsem(&mig->session_sem);
 	xa_init(&mig->sent);
+	xa_init(&mig->removed);
 	to_kvm_tdx(kvm)->mig = mig;
 
 	return 0;
@@ -491,6 +496,7 @@ void tdx_mig_vm_free(struct kvm *kvm)
 	/* Nobody is left to contend, but it is what the rule says. */
 	scoped_guard(rwsem_write, &mig->session_sem)
 		tdx_mig_begin_epoch(mig);
+	xa_destroy(&mig->removed);
 	tdx_mig_free(mig);
 	to_kvm_tdx(kvm)->mig = NULL;
 }

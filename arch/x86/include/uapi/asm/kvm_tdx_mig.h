@@ -46,7 +46,8 @@
  *	KVM_TDX_MIG_GET_VCPU_STATE ...		once per vCPU, on the vCPU fd
  *	KVM_GET_LAPIC, _MSRS, _MP_STATE, _VCPU_EVENTS
  *	EXPORT_TRACK, IN_ORDER_DONE		stream 0, the start token
- *	destroy the VM once the destination runs
+ *	EXPORT_MEM ...				any stream, pages left for post-copy
+ *	destroy the VM once the destination has all it needs
  *
  * Destination::
  *
@@ -62,11 +63,19 @@
  *	KVM_SET_LAPIC, _MSRS, _MP_STATE, _VCPU_EVENTS
  *	IMPORT_TRACK, the start token		stream 0
  *	IMPORT_COMMIT				no way back from here
+ *	KVM_RUN, IMPORT_MEM ...			post-copy, while pages are missing
  *	IMPORT_END
  *	KVM_RUN
  *
  * Bundles of one stream are imported in the order of their export. All bundles
- * exported before a token, on all streams, are imported before the token.
+ * exported before a token, on all streams, are imported before the token. What
+ * is exported after the start token is imported in any order.
+ *
+ * From IMPORT_COMMIT to IMPORT_END, a vCPU that needs a private page which is not
+ * there leaves KVM_RUN with EFAULT, KVM_EXIT_MEMORY_FAULT and
+ * KVM_MEMORY_EXIT_FLAG_PRIVATE. Unlike for a conversion, the page has the
+ * attribute KVM_MEMORY_ATTRIBUTE_PRIVATE. Import it, or add one that the guest
+ * is to accept by KVM_PRE_FAULT_MEMORY, and run the vCPU again.
  * Before the session starts, both TDs need a migration key; the key exchange
  * is the job of the service TDs bound to them.
  */
@@ -91,14 +100,18 @@
  *          signal that kills the process
  * ECANCELED KVM had to end the session as an exported page was removed, e.g. by
  *          a conversion, or as a bundle could not be completed; only
- *          EXPORT_ABORT is left. Also fails when the start token has been
- *          written before: the TD can only be destroyed then
+ *          EXPORT_ABORT is left. EXPORT_ABORT itself fails if a page was removed
+ *          after the start token: the TD can only be destroyed then
  * EIO      the TDX module refused, see @hw_error; or the session is lost
  * ENOMEM   out of memory
  * ======== ===================================================================
  *
  * On the destination EIO in most cases means that the session is lost. The TD
  * can then only be destroyed, after IMPORT_ABORT if the source needs a token.
+ * After IMPORT_COMMIT it means that no more pages can be imported, but the TD
+ * runs on, and IMPORT_END is left. The statuses TDX_INVALID_MBMD and
+ * TDX_INCORRECT_MBMD_MAC of a memory bundle mean that nothing was imported, and
+ * that the session goes on.
  */
 
 /* Attribute group of KVM_DEV_TYPE_TDX_MIG_STREAM. */
@@ -174,14 +187,21 @@ struct kvm_dev_tdx_mig_attr {
  *	those. If the page exists and the destination does not have what is in
  *	it, it is dirty again in the log of its memslot. Status SKIPPED: the
  *	page has been sent or canceled in this epoch already, over whatever
- *	stream, and can be again after EXPORT_TRACK.
+ *	stream, and can be again after EXPORT_TRACK. After the start token,
+ *	pages can be exported any number of times, and the operation CANCEL is
+ *	not available.
  * @KVM_TDX_MIG_IMPORT_MEM: Import private pages. The VMM provides MBMD, GPA
  *	list and MACs as exported, and the content of entry N in buffer page N.
  *	@data (in): number of entries, as in the MBMD. The GFNs must be private
  *	and backed by a guest_memfd memslot. The GPA list returns a status per
  *	entry. Errors: EEXIST a MIGRATE entry is already mapped, ENOENT a
  *	REMIGRATE or CANCEL entry is not mapped; in both cases, and with EINVAL
- *	and EAGAIN, nothing was imported and the session goes on.
+ *	and EAGAIN, nothing was imported and the session goes on. After the
+ *	start token: an entry that is already mapped is skipped, and comes back
+ *	as NOP with status SEPT_ENTRY_STATE_INCORRECT; EINVAL also for REMIGRATE
+ *	and CANCEL; EEXIST a page has been removed since the start token, its
+ *	entry has status DISALLOWED_IMPORT_OVER_REMOVED; with EAGAIN a part of
+ *	the pages may have been imported, repeat the command as it was.
  * @KVM_TDX_MIG_EXPORT_TRACK: Write an epoch token. Stream 0. @data (in):
  *	0 or TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE for the start token, which
  *	ends the export (needs EXPORT_PAUSE). The bundle is the MBMD alone. EIO
@@ -212,10 +232,12 @@ struct kvm_dev_tdx_mig_attr {
  *	not paused. After it: the MBMD must hold the abort token of the
  *	destination, else EINVAL or EIO and no effect. @data is ignored. Restores
  *	all exported pages; after EINTR or EAGAIN repeat the command to finish.
- * @KVM_TDX_MIG_IMPORT_END: End the import session, the TD becomes runnable.
- *	Commits first if IMPORT_COMMIT was not called. @data is ignored.
+ * @KVM_TDX_MIG_IMPORT_END: End the import session. The TD becomes runnable if
+ *	IMPORT_COMMIT was not called. Private pages that are missing are added
+ *	on demand from here on, for the guest to accept. @data is ignored.
  * @KVM_TDX_MIG_IMPORT_COMMIT: Commit to the imported TD, after the start
- *	token: no abort token can be had any more. @data is ignored.
+ *	token: no abort token can be had any more, and the TD becomes runnable.
+ *	@data is ignored.
  * @KVM_TDX_MIG_IMPORT_ABORT: Give up the import and write an abort token to
  *	the MBMD. May be repeated. The TD can only be destroyed afterwards.
  *	@data is ignored.
@@ -371,7 +393,7 @@ struct tdx_mig_mbmd {
  *	to be completed, else EBUSY.
  * @KVM_TDX_MIG_SET_VCPU_STATE: vCPU fd. @data is the address of struct
  *	kvm_tdx_mig_vcpu_state. Legal from IMPORT_STATE_VP of the vCPU until
- *	IMPORT_END, else EBUSY.
+ *	IMPORT_COMMIT or IMPORT_END, else EBUSY.
  */
 enum kvm_tdx_mig_vm_cmd_id {
 	KVM_TDX_SERVTD_PREBIND = 64,
