@@ -77,7 +77,7 @@ static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, 
 	unsigned long *sent;
 
 	/* After the start token, there is one version of a page, for ever. */
-	if (mig->phase == TDX_MIG_POST_EXPORT)
+	if (READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT)
 		return true;
 
 	sent = tdx_mig_find_sent(mig, gfn);
