@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The software TDX platform in KVM selftests: its counters, and its knob for
+ * interrupts.  A machine with TDX has neither.
+ */
+#ifndef SELFTEST_KVM_TDX_SIM_UTIL_H
+#define SELFTEST_KVM_TDX_SIM_UTIL_H
+
+#include "kvm_util.h"
+
+/* SEAMCALL leaves */
+#define TDH_MEM_TRACK			38
+#define TDH_EXPORT_BLOCKW		65
+#define TDH_EXPORT_MEM			68
+#define TDH_EXPORT_UNBLOCKW		75
+#define TDH_IMPORT_MEM			83
+
+bool td_sim_is_present(void);
+/* Calls of a SEAMCALL leaf since boot; 0 on other platforms. */
+u64 td_sim_count_leaf(unsigned int leaf);
+/*
+ * Let each @n-th look for an interrupt, by any leaf, find one; 0 for none but
+ * those that are there.  Stays when the process ends.
+ */
+void td_sim_interrupt_every(u32 n);
+
+#endif /* SELFTEST_KVM_TDX_SIM_UTIL_H */
