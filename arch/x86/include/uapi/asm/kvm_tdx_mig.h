@@ -189,7 +189,8 @@ struct kvm_dev_tdx_mig_attr {
  *	page has been sent or canceled in this epoch already, over whatever
  *	stream, and can be again after EXPORT_TRACK. After the start token,
  *	pages can be exported any number of times, and the operation CANCEL is
- *	not available.
+ *	not available. Status SEPT_ENTRY_BUSY: the page exists, but another
+ *	stream exports it at this moment; export it again.
  * @KVM_TDX_MIG_IMPORT_MEM: Import private pages. The VMM provides MBMD, GPA
  *	list and MACs as exported, and the content of entry N in buffer page N.
  *	@data (in): number of entries, as in the MBMD. The GFNs must be private
