@@ -324,7 +324,7 @@ static void guest_convert(void)
 TD_TEST(converted_page_is_not_imported_over)
 {
 	gpa_t gpas[] = { MEM_GPA, MEM_GPA + PAGE_SIZE };
-	struct td_mig_bundle b, other;
+	struct td_mig_bundle b, old, other;
 	struct td_postcopy p;
 	struct td_mig_dest d;
 	struct kvm_vcpu *vcpu;
@@ -343,9 +343,15 @@ TD_TEST(converted_page_is_not_imported_over)
 	TEST_ASSERT_EQ(td_gpa_entry_status(d.streams[0].gpa_list[0]),
 		       TDX_MIG_GPA_STATUS_DISALLOWED_IMPORT_OVER_REMOVED);
 
-	/* The old content must not come back, the page is a new one. */
-	td_vcpu_run_to_missing_page(d.vcpus[0], MEM_GPA);
+	/*
+	 * The old content must not come back, the page is a new one.  It has to be
+	 * there before the guest accepts it, as the TDX module does not ask for it.
+	 */
 	td_pre_fault_page(d.vcpus[0], MEM_GPA);
+	td_postcopy_export(&m, 0, gpas, 1, &old);
+	td_postcopy_import(&d, &old);
+	TEST_ASSERT_EQ(td_gpa_entry_status(d.streams[0].gpa_list[0]),
+		       TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
 	td_vcpu_run_to_done(d.vcpus[0]);
 
 	/* The session has not suffered. */
@@ -353,6 +359,7 @@ TD_TEST(converted_page_is_not_imported_over)
 	td_postcopy_import(&d, &other);
 	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END);
 	td_mig_bundle_free(&b);
+	td_mig_bundle_free(&old);
 	td_mig_bundle_free(&other);
 	free_all(&m, &d);
 }

@@ -31,6 +31,10 @@
 
 #define TDX_EXPORTED_DIRTY_PAGES_REMAIN	0xC0000E0700000000ULL
 
+/* How all pages are exported over all streams at once. */
+#define EXPORT_BATCH			8
+#define EXPORT_ROUNDS			2
+
 /* Enough of them that all threads are under way. */
 #define SOME_FAULTS		50
 
@@ -81,16 +85,16 @@ static void guest_check_page(u64 gpa)
 			       gpa + i, *(u64 *)(gpa + i));
 }
 
-/* A permutation of all pages that is another one for each vCPU and seed. */
-static u64 guest_nth_page(u64 n, u64 index)
+/* A permutation of all pages that is another one for each order and seed. */
+static u64 guest_nth_page(u64 n, u64 order)
 {
-	u64 seed = pattern(guest_seed + index);
+	u64 seed = pattern(guest_seed + order);
 
 	return (n * (seed << 1 | 1) + (seed >> 32)) % MEM_PAGES;
 }
 
-/* Go through all pages, each vCPU in an order of its own, counting visits. */
-static void guest_work(u64 index)
+/* Go through all pages, in the @order'th order, counting visits. */
+static void guest_work_in_order(u64 index, u64 order)
 {
 	u64 n, page, visits;
 
@@ -103,7 +107,7 @@ static void guest_work(u64 index)
 
 	for (visits = 1; visits <= 2; visits++) {
 		for (n = 0; n < MEM_PAGES; n++) {
-			page = mem_gpa(guest_nth_page(n, index));
+			page = mem_gpa(guest_nth_page(n, order));
 			guest_check_page(page);
 			((u64 *)page)[index]++;
 		}
@@ -112,6 +116,18 @@ static void guest_work(u64 index)
 		__GUEST_ASSERT(((u64 *)mem_gpa(n))[index] == 2, "Page %lu: %lu visits", n,
 			       ((u64 *)mem_gpa(n))[index]);
 	GUEST_DONE();
+}
+
+/* Each vCPU in an order of its own. */
+static void guest_work(u64 index)
+{
+	guest_work_in_order(index, index);
+}
+
+/* All vCPUs in the same order, so that they miss the same pages all the time. */
+static void guest_work_together(u64 index)
+{
+	guest_work_in_order(index, 0);
 }
 
 static struct kvm_vm *__create_td(void *guest_code, int nr_vcpus, struct kvm_vcpu *vcpus[])
@@ -138,14 +154,19 @@ static struct kvm_vm *create_td(void *guest_code, int nr_vcpus, struct kvm_vcpu 
 }
 
 /* A TD that is ready to be migrated. */
-static struct kvm_vm *create_working_td(struct kvm_vcpu *vcpus[])
+static struct kvm_vm *create_td_with_work(void *guest_code, struct kvm_vcpu *vcpus[])
 {
-	struct kvm_vm *vm = create_td(guest_work, NR_VCPUS, vcpus);
+	struct kvm_vm *vm = create_td(guest_code, NR_VCPUS, vcpus);
 	int i;
 
 	for (i = 0; i < NR_VCPUS; i++)
 		td_vcpu_run_to_sync(vcpus[i], i);
 	return vm;
+}
+
+static struct kvm_vm *create_working_td(struct kvm_vcpu *vcpus[])
+{
+	return create_td_with_work(guest_work, vcpus);
 }
 
 static void import_end(struct td_mig_dest *d)
@@ -200,15 +221,16 @@ static void join_runners(struct td_postcopy *p, struct runner runners[])
 
 /* ------------------------------------------------------ pages come on demand */
 
-TD_TEST(td_starts_without_a_single_page_and_faults_all_of_them_in)
+static void fault_everything_in(void *guest_code)
 {
 	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
+	struct kvm_vm *vm = create_td_with_work(guest_code, vcpus);
 	struct runner runners[NR_VCPUS];
 	struct td_postcopy p;
 	struct td_mig_dest d;
 	struct td_mig m;
 
+	pr_info("Seed 0x%x\n", kvm_random_seed);
 	td_mig_init(&m, vm, vcpus, NR_VCPUS, NR_VCPUS);
 	td_postcopy_start(&p, &m, &d);
 	start_runners(&p, runners, NR_VCPUS);
@@ -219,6 +241,17 @@ TD_TEST(td_starts_without_a_single_page_and_faults_all_of_them_in)
 	TEST_ASSERT_EQ(p.nr_absent, 0);
 	import_end(&d);
 	free_all(&m, &d);
+}
+
+TD_TEST(td_starts_without_a_single_page_and_faults_all_of_them_in)
+{
+	fault_everything_in(guest_work);
+}
+
+/* Both vCPUs ask for a page at once, each over its stream; none is absent for that. */
+TD_TEST(vcpus_that_miss_the_same_pages_fetch_them_over_different_streams)
+{
+	fault_everything_in(guest_work_together);
 }
 
 /* Pushes a part of all pages, in random order and in batches of random size. */
@@ -307,6 +340,65 @@ TD_TEST(vcpus_fault_while_all_pages_are_pushed_over_other_streams)
 	import_end(&d);
 	free(gpas);
 	free_all(&m, &d);
+}
+
+struct exporter {
+	struct td_mig *m;
+	u32 stream;
+	u64 nr_busy;
+	pthread_t thread;
+};
+
+/* All pages, again and again; none of them can be absent. */
+static void *export_all(void *arg)
+{
+	gpa_t gpas[EXPORT_BATCH];
+	struct exporter *x = arg;
+	struct td_mig_bundle b;
+	u64 n, page;
+	u32 i;
+
+	for (n = 0; n < EXPORT_ROUNDS; n++) {
+		for (page = 0; page < MEM_PAGES; page += EXPORT_BATCH) {
+			for (i = 0; i < EXPORT_BATCH; i++)
+				gpas[i] = mem_gpa(page + i);
+			td_postcopy_export(x->m, x->stream, gpas, EXPORT_BATCH, &b);
+			for (i = 0; i < EXPORT_BATCH; i++) {
+				if (td_gpa_entry_op(b.gpa_list[i]) == TDX_MIG_GPA_OP_MIGRATE)
+					continue;
+				TEST_ASSERT_EQ(td_gpa_entry_status(b.gpa_list[i]),
+					       TDX_MIG_GPA_STATUS_SEPT_ENTRY_BUSY);
+				x->nr_busy++;
+			}
+			td_mig_bundle_free(&b);
+		}
+	}
+	return NULL;
+}
+
+TD_TEST(page_that_two_streams_export_at_once_is_busy_but_not_absent)
+{
+	struct exporter exporters[NR_STREAMS] = {};
+	struct kvm_vcpu *vcpus[NR_VCPUS];
+	struct kvm_vm *vm = create_working_td(vcpus);
+	struct td_mig m;
+	u64 nr_busy = 0;
+	int i;
+
+	td_mig_init(&m, vm, vcpus, NR_VCPUS, NR_STREAMS);
+	td_postcopy_export_states(&m);
+	for (i = 0; i < NR_STREAMS; i++) {
+		exporters[i].m = &m;
+		exporters[i].stream = i;
+		kvm_pthread_create(&exporters[i].thread, NULL, export_all, &exporters[i]);
+	}
+	for (i = 0; i < NR_STREAMS; i++) {
+		kvm_pthread_join(exporters[i].thread, NULL);
+		nr_busy += exporters[i].nr_busy;
+	}
+	pr_info("%lu times busy\n", nr_busy);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
 }
 
 static void guest_read_one_page(u64 index)

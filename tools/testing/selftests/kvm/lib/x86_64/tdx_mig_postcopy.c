@@ -77,17 +77,17 @@ void td_postcopy_import(struct td_mig_dest *d, const struct td_mig_bundle *b)
 		    errno, strerror(errno), hw_error);
 }
 
-/* Returns whether the source had the first page. */
-static bool __td_postcopy_move(struct td_postcopy *p, u32 stream, const gpa_t *gpas, u32 nr)
+/* Export @nr pages and import them, and return what the first entry was like then. */
+static u64 __td_postcopy_move(struct td_postcopy *p, u32 stream, const gpa_t *gpas, u32 nr)
 {
 	struct td_mig_bundle b;
-	bool found;
+	u64 entry;
 
 	td_postcopy_export(p->m, stream, gpas, nr, &b);
-	found = td_gpa_entry_op(b.gpa_list[0]) == TDX_MIG_GPA_OP_MIGRATE;
+	entry = b.gpa_list[0];
 	td_postcopy_import(p->d, &b);
 	td_mig_bundle_free(&b);
-	return found;
+	return entry;
 }
 
 void td_postcopy_move(struct td_postcopy *p, u32 stream, const gpa_t *gpas, u32 nr)
@@ -146,10 +146,22 @@ void td_pre_fault_page(struct kvm_vcpu *vcpu, gpa_t gpa)
 
 void td_postcopy_fetch(struct td_postcopy *p, struct kvm_vcpu *vcpu, u32 stream, gpa_t gpa)
 {
-	__atomic_add_fetch(&p->nr_faults, 1, __ATOMIC_RELAXED);
-	if (__td_postcopy_move(p, stream, &gpa, 1))
-		return;
+	unsigned int status;
+	u64 entry;
 
+	__atomic_add_fetch(&p->nr_faults, 1, __ATOMIC_RELAXED);
+
+	/* A page that another stream exports at this moment is busy, but not absent. */
+	do {
+		entry = __td_postcopy_move(p, stream, &gpa, 1);
+		if (td_gpa_entry_op(entry) == TDX_MIG_GPA_OP_MIGRATE)
+			return;
+		status = td_gpa_entry_status(entry);
+	} while (status == TDX_MIG_GPA_STATUS_SEPT_ENTRY_BUSY);
+
+	TEST_ASSERT(status == TDX_MIG_GPA_STATUS_SEPT_WALK_FAILED ||
+		    status == TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT,
+		    "GPA 0x%lx: status %u", gpa, status);
 	__atomic_add_fetch(&p->nr_absent, 1, __ATOMIC_RELAXED);
 	td_pre_fault_page(vcpu, gpa);
 }
