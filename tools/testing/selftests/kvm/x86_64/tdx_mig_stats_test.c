@@ -341,18 +341,17 @@ static int count_mem_bundles(struct td_mig *m)
 TD_TEST(each_interruption_of_the_tdx_module_is_counted)
 {
 	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
+	struct kvm_vm *vm;
 	struct stats before, after;
 	struct td_mig_dest d;
 	struct td_mig m;
 	u64 calls;
 	int mem, td;
 
-	if (!td_sim_is_present()) {
-		kvm_vm_free(vm);
+	if (!td_sim_is_present())
 		SKIP(return, "The TDX module does not count its calls");
-	}
 
+	vm = create_source(&vcpu);
 	td_mig_init(&m, vm, &vcpu, 1, 1);
 	td_mig_dest_create(&d, &m);
 	td_mig_export_immutable(&m);
@@ -578,7 +577,7 @@ static void expect_bundle(struct trace *t, struct td_mig *m, int i, bool import,
 TD_TEST(migration_that_is_aborted_leaves_a_trace)
 {
 	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
+	struct kvm_vm *vm;
 	struct stats s = {}, src, dst;
 	struct td_mig_dest d;
 	struct trace t;
@@ -586,11 +585,10 @@ TD_TEST(migration_that_is_aborted_leaves_a_trace)
 	u64 hw_error;
 	int i, td;
 
-	if (!trace_is_supported()) {
-		kvm_vm_free(vm);
+	if (!trace_is_supported())
 		SKIP(return, "The kernel has no tracepoints");
-	}
 
+	vm = create_source(&vcpu);
 	trace_begin(&t);
 	td_mig_init(&m, vm, &vcpu, 1, 1);
 	td_mig_dest_create(&d, &m);
@@ -652,15 +650,14 @@ TD_TEST(migration_that_is_aborted_leaves_a_trace)
 TD_TEST(page_that_is_removed_from_the_source_leaves_a_trace)
 {
 	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
+	struct kvm_vm *vm;
 	struct td_mig m;
 	struct trace t;
 
-	if (!trace_is_supported()) {
-		kvm_vm_free(vm);
+	if (!trace_is_supported())
 		SKIP(return, "The kernel has no tracepoints");
-	}
 
+	vm = create_source(&vcpu);
 	td_mig_init(&m, vm, &vcpu, 1, 1);
 	precopy(&m);
 	td_mig_export_pause(&m);
@@ -683,7 +680,7 @@ TD_TEST(page_that_is_removed_from_the_source_leaves_a_trace)
 TD_TEST(page_that_is_removed_from_the_destination_leaves_a_trace)
 {
 	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
+	struct kvm_vm *vm;
 	struct td_mig_dest d;
 	struct td_mig m;
 	struct trace t;
@@ -691,11 +688,10 @@ TD_TEST(page_that_is_removed_from_the_destination_leaves_a_trace)
 	u64 pfn;
 	int i;
 
-	if (!trace_is_supported()) {
-		kvm_vm_free(vm);
+	if (!trace_is_supported())
 		SKIP(return, "The kernel has no tracepoints");
-	}
 
+	vm = create_source(&vcpu);
 	td_mig_init(&m, vm, &vcpu, 1, 1);
 	td_mig_dest_create(&d, &m);
 	td_mig_export(&m);
@@ -782,7 +778,6 @@ TD_TEST(status_of_a_success_is_returned)
 	TEST_ASSERT_EQ(hw_error, TDX_FATAL);
 
 	*m.streams[0].mbmd = *d.streams[0].mbmd;
-	hw_error = 1;
 	TEST_ASSERT(!__td_mig_cmd_nr(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL, &hw_error),
 		    "errno %d, hw_error 0x%lx", errno, hw_error);
 	TEST_ASSERT_EQ(hw_error, 0);
