@@ -3,7 +3,7 @@
 # Boot a kernel with an initramfs in QEMU; everything it leaves goes to DIR.
 #
 # Usage: run.sh DIR KERNEL INITRAMFS SECONDS [KERNEL-OPTION...]
-# Environment: ACCEL=tcg|kvm, VENDOR=GenuineIntel|AuthenticAMD, MEM=MiB, CPUS=n,
+# Environment: KERNEL_OPTIONS=more kernel options, ACCEL=tcg|kvm, VENDOR=GenuineIntel|AuthenticAMD, MEM=MiB, CPUS=n,
 #	SHOW=results|console|demo|none
 # CPUS are those that run. A TD can have as many vCPUs as the machine has CPUs,
 # so there are more of them, which stay offline and cost nothing.
@@ -66,7 +66,7 @@ timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -machine q35 \
 	-nodefaults -no-user-config -display none -no-reboot \
 	-kernel "$kernel" -initrd "$initramfs" \
 	-serial "file:$dir/console.log" -serial "file:$dir/results.log" \
-	-append "console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 oops=panic no_timer_check maxcpus=$cpus vmtest.nonce=$nonce $*" \
+	-append "console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 oops=panic no_timer_check maxcpus=$cpus vmtest.nonce=$nonce ${KERNEL_OPTIONS:-} $*" \
 	</dev/null >"$dir/qemu.log" 2>&1 || ret=$?
 [ "$ret" -ne 124 ] && [ "$ret" -ne 137 ] || ret=timeout
 echo "$ret" >"$dir/status"

@@ -497,7 +497,8 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	struct page *token = NULL;
 	int r;
 
-	if (READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT) {
+	/* There is no token for a TD that has lost a page. */
+	if (READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT && !READ_ONCE(mig->page_lost)) {
 		r = tdx_mig_get_mbmd(stream, TDX_MIG_MBMD_TYPE_ABORT_TOKEN);
 		if (r)
 			return r;

@@ -415,7 +415,7 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_LOST);
 		break;
 	case TDX_MIG_POST_EXPORT:
-		mig->page_lost = true;
+		WRITE_ONCE(mig->page_lost, true);
 		break;
 	case TDX_MIG_EXPORT_LOST:
 	case TDX_MIG_IMPORT_FAILED:
