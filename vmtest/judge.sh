@@ -5,10 +5,10 @@
 #
 # Usage: judge.sh DIR   with DIR/results.log, console.log, status, nonce, must-run.list
 #
-# Prints a line for each failure and a last line of totals, which it also writes
-# to DIR/totals.  Exit status 0 only when nothing failed.  Whatever is missing
-# counts as a failure: no verdict, no plan, a must-run test that did not run or
-# that skipped.
+# Prints a line for each failure, below it the last that the case said, and a last
+# line of totals, which it also writes to DIR/totals.  Exit status 0 only when
+# nothing failed.  Whatever is missing counts as a failure: no verdict, no plan, a
+# must-run test that did not run or that skipped.
 . "$(dirname "$0")/lib.sh"
 
 dir=$1
@@ -32,6 +32,22 @@ function depth(line)
 	return int(RLENGTH / 4)
 }
 
+# What a case says is kept until its result.
+function keep_said(line)
+{
+	sub(/^[ #]*/, "", line)
+	if (line != "" && line !~ /^RUN  /)
+		said[++nr_said] = substr(line, 1, 160)
+}
+
+function forget_said() { split("", said); nr_said = 0 }
+
+function print_said(    i)
+{
+	for (i = nr_said > MAX_SAID ? nr_said - MAX_SAID + 1 : 1; i <= nr_said; i++)
+		printf "     %s\n", said[i]
+}
+
 function end_of_test(how, code,    d)
 {
 	for (d in plan) {
@@ -41,12 +57,14 @@ function end_of_test(how, code,    d)
 	}
 	if (how == "signal") {
 		failure(name ": killed by signal " code)
+		print_said()
 	} else if (code == 4 && !cases) {
 		skipped++
 		skips[name]++
 		reason[name] = why
 	} else if (code != 0 && !bad) {
 		failure(name ": exit status " code " without a failed case")
+		print_said()
 	} else if (code == 0 && !cases) {
 		passed++
 	}
@@ -55,7 +73,9 @@ function end_of_test(how, code,    d)
 	name = ""
 }
 
-/^# start / { name = $3; cases = bad = 0; why = ""; split("", plan); split("", seen); split("", child); next }
+BEGIN { MAX_SAID = 12 }
+
+/^# start / { name = $3; cases = bad = 0; why = ""; split("", plan); split("", seen); split("", child); forget_said(); next }
 /^# end /   { if ($3 == name) end_of_test($4, $5); else failure("end of " $3 " without its start"); next }
 /^# failure: / { sub(/^# failure: /, ""); failure($0); next }
 /^# verdict / {
@@ -96,15 +116,15 @@ name != "" && /^ *(not )?ok [0-9]+/ {
 	} else if ($0 ~ /^ *not ok/) {
 		bad++
 		failure(name ": " title)
-		if (diag != "")
-			printf "     %s\n", diag
+		print_said()
 	} else {
 		passed++
 	}
-	diag = ""
+	forget_said()
 	next
 }
-name != "" && /^ *#/ { diag = $0; sub(/^ *# */, "", diag); why = diag }
+name != "" && /^ *#/ { why = $0; sub(/^ *# */, "", why) }
+name != "" { keep_said($0) }
 
 END {
 	if (name != "")

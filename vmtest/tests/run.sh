@@ -45,6 +45,11 @@ check "a failed case fails the run" "5 passed, 1 failed, 1 skipped" \
 	"FAIL tdx_vm_test: tdx_vm.two_vcpus_run_at_once"
 
 fresh
+edit results.log 's/^ok 2 tdx_vm/==== Test Assertion Failure ====\n  tdx_vm_test.c:1: 3 of 4 vCPUs\nnot &/'
+check "a failed case shows what it said" "5 passed, 1 failed, 1 skipped" \
+	"^     tdx_vm_test.c:1: 3 of 4 vCPUs"
+
+fresh
 edit results.log 's/^    ok 2/    not ok 2/; s/^ok 1 tdx_mig/not &/'
 check "a failed nested case counts once" "5 passed, 1 failed, 1 skipped" \
 	"FAIL kunit-tdx_mig: illegal_arcs"
