@@ -9,6 +9,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_util.h"
+#include "tdx_sim_util.h"
 #include "tdx_test.h"
 
 /* More pages than the TDX module blocks in one go, and no multiple of 64. */
@@ -22,11 +23,6 @@
 #define HOT_STRIDE		16
 /* Each of the others is written in at most one round. */
 #define COLD_STRIDE		(NR_ROUNDS + 3)
-
-#define SIM_LEAVES		"/sys/kernel/debug/tdx_sim/leaves"
-#define LEAF_TDH_MEM_TRACK	38
-#define LEAF_TDH_EXPORT_BLOCKW	65
-#define LEAF_TDH_EXPORT_UNBLOCKW	75
 
 static bool is_written_in(u64 page, u64 round)
 {
@@ -113,29 +109,6 @@ static unsigned int get_log(struct kvm_vm *vm, unsigned long *bitmap)
 static void clear_log(struct kvm_vm *vm, unsigned long *bitmap)
 {
 	kvm_vm_clear_dirty_log(vm, MEM_SLOT, bitmap, 0, MEM_PAGES);
-}
-
-/* Calls of a leaf so far; 0 on a machine that does not count them. */
-static u64 count_leaf(unsigned int leaf)
-{
-	char who[8];
-	unsigned int nr;
-	u64 calls, ret = 0;
-	FILE *f = fopen(SIM_LEAVES, "r");
-
-	if (!f)
-		return 0;
-	while (fscanf(f, "%7s %u %lu", who, &nr, &calls) == 3) {
-		if (!strcmp(who, "host") && nr == leaf)
-			ret = calls;
-	}
-	fclose(f);
-	return ret;
-}
-
-static bool has_leaf_counters(void)
-{
-	return !access(SIM_LEAVES, R_OK);
 }
 
 static struct td_mig_bundle *next_bundle(struct td_mig *m)
@@ -454,7 +427,7 @@ TD_TEST(first_write_to_a_page_costs_one_call_of_the_tdx_module)
 	unsigned int nr_written;
 	struct td_mig m;
 
-	if (!has_leaf_counters()) {
+	if (!td_sim_is_present()) {
 		kvm_vm_free(vm);
 		SKIP(return, "The TDX module does not count its calls");
 	}
@@ -464,20 +437,20 @@ TD_TEST(first_write_to_a_page_costs_one_call_of_the_tdx_module)
 	enable_log(vm);
 	td_mig_export_immutable(&m);
 
-	blocks = count_leaf(LEAF_TDH_EXPORT_BLOCKW);
-	tracks = count_leaf(LEAF_TDH_MEM_TRACK);
+	blocks = td_sim_count_leaf(TDH_EXPORT_BLOCKW);
+	tracks = td_sim_count_leaf(TDH_MEM_TRACK);
 	precopy(&m);
-	blocks = count_leaf(LEAF_TDH_EXPORT_BLOCKW) - blocks;
-	tracks = count_leaf(LEAF_TDH_MEM_TRACK) - tracks;
+	blocks = td_sim_count_leaf(TDH_EXPORT_BLOCKW) - blocks;
+	tracks = td_sim_count_leaf(TDH_MEM_TRACK) - tracks;
 	/* The TDX module may be interrupted, but not for each page. */
 	TEST_ASSERT(blocks >= 3 && blocks < MEM_PAGES / 8, "%lu calls to block", blocks);
 	TEST_ASSERT_EQ(tracks, 1);
 
-	unblocks = count_leaf(LEAF_TDH_EXPORT_UNBLOCKW);
-	tracks = count_leaf(LEAF_TDH_MEM_TRACK);
+	unblocks = td_sim_count_leaf(TDH_EXPORT_UNBLOCKW);
+	tracks = td_sim_count_leaf(TDH_MEM_TRACK);
 	td_vcpu_run_to_sync(vcpu, 1);
-	unblocks = count_leaf(LEAF_TDH_EXPORT_UNBLOCKW) - unblocks;
-	tracks = count_leaf(LEAF_TDH_MEM_TRACK) - tracks;
+	unblocks = td_sim_count_leaf(TDH_EXPORT_UNBLOCKW) - unblocks;
+	tracks = td_sim_count_leaf(TDH_MEM_TRACK) - tracks;
 	nr_written = get_log(vm, bitmap);
 	TEST_ASSERT_EQ(unblocks, nr_written);
 	TEST_ASSERT_EQ(tracks, 0);
@@ -565,10 +538,10 @@ TD_TEST(page_whose_export_is_canceled_is_writable_and_dirty)
 	TEST_ASSERT(test_bit(0, bitmap), "The canceled page is not dirty");
 	export_track(&m);
 
-	unblocks = count_leaf(LEAF_TDH_EXPORT_UNBLOCKW);
+	unblocks = td_sim_count_leaf(TDH_EXPORT_UNBLOCKW);
 	td_vcpu_run_to_sync(vcpu, 1);
-	if (has_leaf_counters())
-		TEST_ASSERT_EQ(count_leaf(LEAF_TDH_EXPORT_UNBLOCKW) - unblocks,
+	if (td_sim_is_present())
+		TEST_ASSERT_EQ(td_sim_count_leaf(TDH_EXPORT_UNBLOCKW) - unblocks,
 			       get_log(vm, bitmap) - 1);
 	check_log(vm, 1);
 	stop_and_copy(&m);

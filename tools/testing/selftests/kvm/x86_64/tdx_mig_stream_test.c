@@ -11,6 +11,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_parallel.h"
+#include "tdx_sim_util.h"
 #include "tdx_test.h"
 
 #define NR_VCPUS		2
@@ -25,8 +26,6 @@
 #define HOT_PAGES		48UL
 /* Writes that take long enough for much to be dirty. */
 #define MANY_WRITES		2000UL
-
-#define SIM_INTERRUPT_EVERY	"/sys/kernel/debug/tdx_sim/interrupt_every"
 
 /* ------------------------------------------------------ a TD that writes */
 
@@ -292,14 +291,11 @@ TD_TEST(td_that_writes_is_migrated_over_parallel_streams)
 	kvm_vm_free(w.vm);
 }
 
+/* Without the software TDX platform, there are but the host's interrupts. */
 static void set_interrupt_every(u32 n)
 {
-	FILE *f = fopen(SIM_INTERRUPT_EVERY, "w");
-
-	if (!f)
-		return;
-	fprintf(f, "%u", n);
-	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d", SIM_INTERRUPT_EVERY, errno);
+	if (td_sim_is_present())
+		td_sim_interrupt_every(n);
 }
 
 static void *interrupt_at_random(void *arg)
@@ -318,7 +314,6 @@ static void migrate_interrupted(u32 every)
 	struct worker worker;
 	struct writer w;
 
-	/* Without the software TDX platform, there are but the host's interrupts. */
 	writer_create(&w);
 	writer_start(&w);
 	if (every)
