@@ -559,21 +559,6 @@ static struct kvm_vm *create_small_td_with_all_vcpus(struct kvm_vcpu *vcpus[])
 	return vm;
 }
 
-static void guest_done(void)
-{
-	GUEST_DONE();
-}
-
-static void run_another_td(void)
-{
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = td_create_with_one_vcpu(&vcpu, guest_done);
-
-	td_launch(vm);
-	td_vcpu_run_to_done(vcpu);
-	kvm_vm_free(vm);
-}
-
 struct killed {
 	int last_step;
 	int step;
@@ -659,7 +644,7 @@ TD_TEST(process_killed_in_any_phase_leaves_a_usable_system)
 		kill(pid, SIGKILL);
 		TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
 		TEST_ASSERT(WIFSIGNALED(status), "The child ended by itself");
-		run_another_td();
+		td_run_another();
 	}
 }
 

@@ -181,51 +181,13 @@ static void free_all(struct td_mig *m, struct td_mig_dest *d)
 	kvm_vm_free(m->src);
 }
 
-/* A vCPU that resolves its faults by itself. */
-struct runner {
-	struct td_postcopy *p;
-	struct kvm_vcpu *vcpu;
-	u32 stream;
-	pthread_t thread;
-};
-
-static void *run_to_done(void *arg)
-{
-	struct runner *r = arg;
-
-	td_postcopy_run_to_done(r->p, r->vcpu, r->stream);
-	return NULL;
-}
-
-static void start_runners(struct td_postcopy *p, struct runner runners[], int nr_streams)
-{
-	int i;
-
-	for (i = 0; i < p->m->nr_vcpus; i++) {
-		runners[i] = (struct runner) {
-			.p = p,
-			.vcpu = p->d->vcpus[i],
-			.stream = i % nr_streams,
-		};
-		kvm_pthread_create(&runners[i].thread, NULL, run_to_done, &runners[i]);
-	}
-}
-
-static void join_runners(struct td_postcopy *p, struct runner runners[])
-{
-	int i;
-
-	for (i = 0; i < p->m->nr_vcpus; i++)
-		kvm_pthread_join(runners[i].thread, NULL);
-}
-
 /* ------------------------------------------------------ pages come on demand */
 
 static void fault_everything_in(void *guest_code)
 {
 	struct kvm_vcpu *vcpus[NR_VCPUS];
 	struct kvm_vm *vm = create_td_with_work(guest_code, vcpus);
-	struct runner runners[NR_VCPUS];
+	struct td_postcopy_runner runners[NR_VCPUS];
 	struct td_postcopy p;
 	struct td_mig_dest d;
 	struct td_mig m;
@@ -233,8 +195,8 @@ static void fault_everything_in(void *guest_code)
 	pr_info("Seed 0x%x\n", kvm_random_seed);
 	td_mig_init(&m, vm, vcpus, NR_VCPUS, NR_VCPUS);
 	td_postcopy_start(&p, &m, &d);
-	start_runners(&p, runners, NR_VCPUS);
-	join_runners(&p, runners);
+	td_postcopy_start_runners(&p, runners, NR_VCPUS);
+	td_postcopy_join_runners(&p, runners);
 
 	/* Code, stacks and page tables of the guest had to come, too. */
 	TEST_ASSERT(p.nr_faults > MEM_PAGES, "%lu faults", p.nr_faults);
@@ -254,72 +216,12 @@ TD_TEST(vcpus_that_miss_the_same_pages_fetch_them_over_different_streams)
 	fault_everything_in(guest_work_together);
 }
 
-/* Pushes a part of all pages, in random order and in batches of random size. */
-struct pusher {
-	struct td_postcopy *p;
-	u32 stream;
-	gpa_t *gpas;
-	u32 nr;
-	struct kvm_random_state rng;
-	pthread_t thread;
-};
-
-static void *push_pages(void *arg)
-{
-	struct pusher *p = arg;
-	u32 i, n;
-
-	for (i = 0; i < p->nr; i += n) {
-		n = kvm_random_u32_in_range(&p->rng, 1, min(p->nr - i, 64U));
-		td_postcopy_move(p->p, p->stream, &p->gpas[i], n);
-	}
-	return NULL;
-}
-
-static void shuffle(struct kvm_random_state *rng, gpa_t *gpas, u32 nr)
-{
-	gpa_t gpa;
-	u32 i, j;
-
-	for (i = nr - 1; i; i--) {
-		j = kvm_random_u32_in_range(rng, 0, i);
-		gpa = gpas[i];
-		gpas[i] = gpas[j];
-		gpas[j] = gpa;
-	}
-}
-
-static void start_pushers(struct td_postcopy *p, struct pusher pushers[], gpa_t *gpas, u32 nr)
-{
-	u32 share = DIV_ROUND_UP(nr, NR_PUSHERS);
-	int i;
-
-	for (i = 0; i < NR_PUSHERS; i++) {
-		pushers[i] = (struct pusher) {
-			.p = p,
-			.stream = PUSH_STREAM + i,
-			.gpas = gpas + i * share,
-			.nr = min(share, nr - i * share),
-			.rng = new_kvm_random_state(kvm_random_seed + i),
-		};
-		kvm_pthread_create(&pushers[i].thread, NULL, push_pages, &pushers[i]);
-	}
-}
-
-static void join_pushers(struct pusher pushers[])
-{
-	int i;
-
-	for (i = 0; i < NR_PUSHERS; i++)
-		kvm_pthread_join(pushers[i].thread, NULL);
-}
-
 TD_TEST(vcpus_fault_while_all_pages_are_pushed_over_other_streams)
 {
 	struct kvm_vcpu *vcpus[NR_VCPUS];
 	struct kvm_vm *vm = create_working_td(vcpus);
-	struct pusher pushers[NR_PUSHERS];
-	struct runner runners[NR_VCPUS];
+	struct td_postcopy_pusher pushers[NR_PUSHERS];
+	struct td_postcopy_runner runners[NR_VCPUS];
 	struct td_postcopy p;
 	struct td_mig_dest d;
 	struct td_mig m;
@@ -330,13 +232,13 @@ TD_TEST(vcpus_fault_while_all_pages_are_pushed_over_other_streams)
 	td_mig_init(&m, vm, vcpus, NR_VCPUS, NR_STREAMS);
 	td_postcopy_start(&p, &m, &d);
 	gpas = td_mig_list_pages(&m, &nr);
-	shuffle(&kvm_rng, gpas, nr);
+	td_postcopy_shuffle(gpas, nr);
 
 	/* Whoever is first wins, the others are skipped. */
-	start_runners(&p, runners, NR_VCPUS);
-	start_pushers(&p, pushers, gpas, nr);
-	join_pushers(pushers);
-	join_runners(&p, runners);
+	td_postcopy_start_runners(&p, runners, NR_VCPUS);
+	td_postcopy_start_pushers(&p, pushers, NR_PUSHERS, PUSH_STREAM, gpas, nr);
+	td_postcopy_join_pushers(pushers, NR_PUSHERS);
+	td_postcopy_join_runners(&p, runners);
 	import_end(&d);
 	free(gpas);
 	free_all(&m, &d);
@@ -745,7 +647,7 @@ TD_TEST(import_does_not_end_while_a_vcpu_runs)
 {
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm = __create_td(guest_spin, 1, &vcpu);
-	struct runner runner;
+	struct td_postcopy_runner runner;
 	struct td_postcopy p;
 	struct td_mig_dest d;
 	struct shared *s;
@@ -760,33 +662,18 @@ TD_TEST(import_does_not_end_while_a_vcpu_runs)
 	td_mig_init(&m, vm, &vcpu, 1, 1);
 	td_postcopy_start(&p, &m, &d);
 
-	start_runners(&p, &runner, 1);
+	td_postcopy_start_runners(&p, &runner, 1);
 	while (!READ_ONCE(s->running))
 		sched_yield();
 	TD_EXPECT_ERRNO(EBUSY, __td_mig_cmd_nr(&d.streams[0], KVM_TDX_MIG_IMPORT_END, NULL,
 					       NULL));
 	WRITE_ONCE(s->stop, 1);
-	join_runners(&p, &runner);
+	td_postcopy_join_runners(&p, &runner);
 	import_end(&d);
 	free_all(&m, &d);
 }
 
 /* ------------------------------------------------ processes that are killed */
-
-static void guest_done(void)
-{
-	GUEST_DONE();
-}
-
-static void run_another_td(void)
-{
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = td_create_with_one_vcpu(&vcpu, guest_done);
-
-	td_launch(vm);
-	td_vcpu_run_to_done(vcpu);
-	kvm_vm_free(vm);
-}
 
 enum last_step {
 	SOURCE_SENT_A_PAGE,
@@ -799,8 +686,8 @@ enum last_step {
 static void migrate_until_killed(enum last_step last, int ready)
 {
 	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct pusher pushers[NR_PUSHERS];
-	struct runner runners[NR_VCPUS];
+	struct td_postcopy_pusher pushers[NR_PUSHERS];
+	struct td_postcopy_runner runners[NR_VCPUS];
 	gpa_t gpa = mem_gpa(1), *gpas;
 	struct td_mig_bundle b;
 	struct td_postcopy p;
@@ -821,8 +708,8 @@ static void migrate_until_killed(enum last_step last, int ready)
 	if (last >= DESTINATION_RUNS) {
 		td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
 		gpas = td_mig_list_pages(&m, &nr);
-		start_runners(&p, runners, NR_VCPUS);
-		start_pushers(&p, pushers, gpas, nr);
+		td_postcopy_start_runners(&p, runners, NR_VCPUS);
+		td_postcopy_start_pushers(&p, pushers, NR_PUSHERS, PUSH_STREAM, gpas, nr);
 		while (READ_ONCE(p.nr_faults) < SOME_FAULTS)
 			sched_yield();
 	}
@@ -852,7 +739,7 @@ TD_TEST(process_killed_during_post_copy_leaves_a_usable_system)
 		kill(pid, SIGKILL);
 		TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
 		TEST_ASSERT(WIFSIGNALED(status), "The child ended by itself");
-		run_another_td();
+		td_run_another();
 	}
 }
 

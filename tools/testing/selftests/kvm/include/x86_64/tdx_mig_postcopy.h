@@ -85,4 +85,34 @@ void td_postcopy_run_to_sync(struct td_postcopy *p, struct kvm_vcpu *vcpu, u32 s
 			     u64 stage);
 void td_postcopy_run_to_done(struct td_postcopy *p, struct kvm_vcpu *vcpu, u32 stream);
 
+/* A thread that runs a vCPU to its end and resolves its faults. */
+struct td_postcopy_runner {
+	struct td_postcopy *p;
+	struct kvm_vcpu *vcpu;
+	u32 stream;
+	pthread_t thread;
+};
+
+/* One for each vCPU of the destination, over the first @nr_streams streams. */
+void td_postcopy_start_runners(struct td_postcopy *p, struct td_postcopy_runner runners[],
+			       int nr_streams);
+void td_postcopy_join_runners(struct td_postcopy *p, struct td_postcopy_runner runners[]);
+
+/* A thread that moves some of the pages, in batches of random size. */
+struct td_postcopy_pusher {
+	struct td_postcopy *p;
+	u32 stream;
+	gpa_t *gpas;
+	u32 nr;
+	struct kvm_random_state rng;
+	pthread_t thread;
+};
+
+/* Put pages into random order, which kvm_random_seed decides. */
+void td_postcopy_shuffle(gpa_t *gpas, u32 nr);
+/* Share @nr pages out to @nr_pushers threads, with a stream each from @first_stream. */
+void td_postcopy_start_pushers(struct td_postcopy *p, struct td_postcopy_pusher pushers[],
+			       int nr_pushers, u32 first_stream, gpa_t *gpas, u32 nr);
+void td_postcopy_join_pushers(struct td_postcopy_pusher pushers[], int nr_pushers);
+
 #endif /* SELFTEST_KVM_TDX_MIG_POSTCOPY_H */

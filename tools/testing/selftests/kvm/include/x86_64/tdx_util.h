@@ -148,6 +148,8 @@ void td_handle_map_gpa(struct kvm_vcpu *vcpu);
 u64 td_vcpu_run(struct kvm_vcpu *vcpu, struct ucall *uc);
 void td_vcpu_run_to_sync(struct kvm_vcpu *vcpu, u64 stage);
 void td_vcpu_run_to_done(struct kvm_vcpu *vcpu);
+/* A TD of its own comes and goes: what went before has left the host usable. */
+void td_run_another(void);
 /* td_vcpu_run_to_done() in a thread of its own, for the caller to join. */
 pthread_t td_vcpu_start(struct kvm_vcpu *vcpu);
 

@@ -391,6 +391,21 @@ void td_vcpu_run_to_done(struct kvm_vcpu *vcpu)
 	TEST_ASSERT_EQ(td_vcpu_run(vcpu, &uc), UCALL_DONE);
 }
 
+static void td_guest_done(void)
+{
+	GUEST_DONE();
+}
+
+void td_run_another(void)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = td_create_with_one_vcpu(&vcpu, td_guest_done);
+
+	td_launch(vm);
+	td_vcpu_run_to_done(vcpu);
+	kvm_vm_free(vm);
+}
+
 static void *td_vcpu_thread(void *vcpu)
 {
 	td_vcpu_run_to_done(vcpu);
