@@ -241,8 +241,8 @@ TRACE_EVENT(kvm_tdx_mig_block,
 	TP_printk("hkid %d nr %u busy %u", __entry->hkid, __entry->nr, __entry->busy)
 );
 
-/* A write to a blocked page. */
-TRACE_EVENT(kvm_tdx_mig_unblock,
+/* One page. */
+DECLARE_EVENT_CLASS(kvm_tdx_mig_page,
 	TP_PROTO(struct kvm *kvm, gfn_t gfn),
 	TP_ARGS(kvm, gfn),
 
@@ -259,22 +259,16 @@ TRACE_EVENT(kvm_tdx_mig_unblock,
 	TP_printk("hkid %d gfn 0x%llx", __entry->hkid, __entry->gfn)
 );
 
-/* An exported page is removed, which takes an abort of the session. */
-TRACE_EVENT(kvm_tdx_mig_undo_export,
+/* A write to a blocked page. */
+DEFINE_EVENT(kvm_tdx_mig_page, kvm_tdx_mig_unblock,
 	TP_PROTO(struct kvm *kvm, gfn_t gfn),
-	TP_ARGS(kvm, gfn),
+	TP_ARGS(kvm, gfn)
+);
 
-	TP_STRUCT__entry(
-		__field(u64,		gfn)
-		__field(int,		hkid)
-	),
-
-	TP_fast_assign(
-		__entry->gfn		= gfn;
-		__entry->hkid		= to_kvm_tdx(kvm)->hkid;
-	),
-
-	TP_printk("hkid %d gfn 0x%llx", __entry->hkid, __entry->gfn)
+/* An exported page is removed, which takes an abort of the session. */
+DEFINE_EVENT(kvm_tdx_mig_page, kvm_tdx_mig_undo_export,
+	TP_PROTO(struct kvm *kvm, gfn_t gfn),
+	TP_ARGS(kvm, gfn)
 );
 
 /* A page stays with the TD that the TDX module cannot remove, and is lost. */
