@@ -74,13 +74,8 @@ static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, 
 {
 	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
 	gfn_t gfn = tdx_mig_entry_gfn(*entry);
-	unsigned long *sent;
+	unsigned long *sent = tdx_mig_find_sent(mig, gfn);
 
-	/* After the start token, there is one version of a page, for ever. */
-	if (READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT)
-		return true;
-
-	sent = tdx_mig_find_sent(mig, gfn);
 	if (!sent)
 		return true;
 
@@ -97,6 +92,8 @@ static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, 
  */
 int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 {
+	/* After the start token, there is one version of a page, for ever. */
+	bool once = READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase) != TDX_MIG_POST_EXPORT;
 	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
 	unsigned int i;
 	int r;
@@ -108,7 +105,7 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 	bitmap_zero(stream->canceled, nr);
 	bitmap_zero(stream->claimed, nr);
 
-	for (i = 0; i < nr; i++) {
+	for (i = 0; once && i < nr; i++) {
 		r = tdx_mig_add_sent(stream->kvm, tdx_mig_entry_gfn(entries[i]));
 		if (r)
 			return r;
@@ -122,7 +119,7 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 		if (tdx_mig_gpa_op(entries[i]) == TDX_MIG_GPA_OP_CANCEL)
 			__set_bit(i, stream->canceled);
 
-		if (!tdx_mig_claim_entry(stream, i, &entries[i]))
+		if (once && !tdx_mig_claim_entry(stream, i, &entries[i]))
 			entries[i] = tdx_mig_gpa_entry(tdx_mig_entry_gfn(entries[i]),
 						       TDX_MIG_GPA_OP_NOP);
 	}
