@@ -5,8 +5,10 @@
 # Usage: run.sh DIR KERNEL INITRAMFS SECONDS [KERNEL-OPTION...]
 # Environment: KERNEL_OPTIONS=more kernel options, ACCEL=tcg|kvm, VENDOR=GenuineIntel|AuthenticAMD, MEM=MiB, CPUS=n,
 #	SHOW=results|console|demo|none
-# CPUS are those that run. A TD can have as many vCPUs as the machine has CPUs,
-# so there are more of them, which stay offline and cost nothing.
+# CPUS are those that run. QEMU's TCG can break VMs on the first one, so that is left
+# to the kernel: by the software TDX platform, or with one CPU for all. A TD can
+# have as many vCPUs as the machine has CPUs, so there are more of them, which stay
+# offline and cost nothing.
 . "$(dirname "$0")/lib.sh"
 
 dir=$1
@@ -16,7 +18,7 @@ seconds=$4
 shift 4
 accel=${ACCEL:-tcg}
 mem=${MEM:-2048}
-cpus=${CPUS:-2}
+cpus=${CPUS:-3}
 present=8
 
 # What an earlier run left may not be taken for this one's.

@@ -20,7 +20,7 @@ amd)
 	list=$TOP/vmtest/amd.list
 	run=$BUILD/run-amd${only:+-$only}
 	options=(vmtest.kvm=kvm-amd)
-	export VENDOR=AuthenticAMD
+	export VENDOR=AuthenticAMD CPUS=1
 	;;
 *) die "MACHINE=$MACHINE is neither intel nor amd" ;;
 esac

@@ -288,7 +288,7 @@ static void run_cmd_costed(struct td_mig_stream *s, u32 id, struct cost *cost)
 	td_series_add(&cost->driver, (double)total - cycles - calls * trap_cycles);
 }
 
-/* One command on each of two streams, at the same time on two CPUs. */
+/* One command on each of two streams, at the same time on the CPUs 1 and 2. */
 struct parallel {
 	struct td_mig_stream *s;
 	u32 id;
@@ -321,7 +321,7 @@ static u64 run_cmd_twice(struct td_mig_stream *streams, u32 id)
 
 	for (i = 0; i < 2; i++)
 		p[i] = (struct parallel) {
-			.s = &streams[i], .id = id, .cpu = i, .arrived = &arrived,
+			.s = &streams[i], .id = id, .cpu = 2 - i, .arrived = &arrived,
 		};
 	kvm_pthread_create(&thread, NULL, run_parallel, &p[1]);
 	run_parallel(&p[0]);

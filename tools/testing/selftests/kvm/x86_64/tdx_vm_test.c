@@ -11,6 +11,7 @@
 #include "apic.h"
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_sim_util.h"
 #include "tdx_test.h"
 #include "tdx_util.h"
 
@@ -212,6 +213,19 @@ TD_TEST(td_moves_on_when_its_cpu_goes_offline_and_comes_back)
 
 	pin_self_to_cpu(1);
 	run_one_td(guest_done);
+}
+
+/* The software TDX platform knows an emulator that breaks TDs on its first CPU. */
+TD_TEST(programs_do_not_run_on_the_first_cpu_of_an_emulator)
+{
+	cpu_set_t cpus;
+
+	if (!td_sim_is_present())
+		SKIP(return, "no software TDX platform");
+
+	TEST_ASSERT(!sched_getaffinity(0, sizeof(cpus), &cpus), "errno %d", errno);
+	TEST_ASSERT(CPU_COUNT(&cpus) >= 2, "Only %d CPUs", CPU_COUNT(&cpus));
+	TEST_ASSERT(!CPU_ISSET(0, &cpus), "CPU 0 is allowed");
 }
 
 static void guest_spin(void)

@@ -230,6 +230,7 @@ void sim_engine_run(struct sim_vp *vp, struct sim_td_exit *exit)
 		return;
 	}
 
+	sim_svm_check_cpu();
 	load_guest_msrs(vp->vps);
 	do {
 		run_once(&run, cpu);

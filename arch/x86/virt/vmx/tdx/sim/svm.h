@@ -29,4 +29,7 @@ void sim_svm_load(struct sim_run *run, bool window);
 void sim_svm_store(struct sim_run *run);
 void sim_svm_init_vmcb(struct vmcb *vmcb, u64 msrpm_pa, u64 iopm_pa);
 
+/* svm_tcg.c: warn once when a TD runs where the emulator can break it. */
+void sim_svm_check_cpu(void);
+
 #endif /* _TDX_SIM_SVM_H */
