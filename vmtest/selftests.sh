@@ -1,37 +1,49 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Build the KVM selftests that the machines run, statically, from build/tree: all of
-# this series, and those of the base that vmtest/amd.list names.
+# this series, and those of the base that vmtest/amd.list names, or just PROGRAMs,
+# which are paths below OUTDIR.  The headers of the kernel land in OBJDIR/usr/include.
 #
-# Usage: selftests.sh OBJDIR OUTDIR
+# Usage: selftests.sh OBJDIR OUTDIR [PROGRAM]...
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
 out=$2
+shift 2
 tree=$BUILD/tree
 kvm=$tree/tools/testing/selftests/kvm
+mkdir -p "$out"
 
 make -s -C "$tree" O="$obj" headers >"$out/headers.log" 2>&1 || {
 	tail -n 20 "$out/headers.log" >&2
 	die "the kernel headers cannot be installed"
 }
 
-targets=()
-for test in "$TOP"/tools/testing/selftests/kvm/x86_64/*_{test,bench}.c; do
-	targets+=("$out/x86/$(basename "$test" .c)")
-done
+# The names of all programs, those of the base from the list of the AMD machine.
+all_programs() {
+	local source program
 
-while read -r test; do
-	dir=x86/
-	[ -f "$kvm/x86/$test.c" ] || dir=
-	targets+=("$out/$dir$test")
-done < <(awk '!/^ *(#|$)/ { sub(/.*\//, "", $4); print $4 }' "$TOP/vmtest/amd.list" | sort -u)
+	for source in "$TOP"/tools/testing/selftests/kvm/x86_64/*.c; do
+		echo "x86/$(basename "$source" .c)"
+	done
+	awk '!/^ *(#|$)/ { sub(/.*\//, "", $4); print $4 }' "$TOP/vmtest/amd.list" | sort -u |
+		while read -r program; do
+			[ ! -f "$kvm/x86/$program.c" ] || program=x86/$program
+			echo "$program"
+		done
+}
+
+if [ $# -eq 0 ]; then
+	mapfile -t programs < <(all_programs)
+else
+	programs=("$@")
+fi
 
 cc=gcc
 ! command -v ccache >/dev/null || cc="ccache gcc"
 say "building the selftests"
 make -C "$kvm" OUTPUT="$out" CC="$cc" ARCH=x86 KHDR_INCLUDES="-isystem $obj/usr/include" \
-	LDFLAGS=-static -j"${JOBS:-$(nproc)}" "${targets[@]}" >"$out/build.log" 2>&1 || {
+	LDFLAGS=-static -j"${JOBS:-$(nproc)}" "${programs[@]/#/$out/}" >"$out/build.log" 2>&1 || {
 	grep -E -A6 'error|warning|undefined' "$out/build.log" | head -n 40 >&2
 	die "the selftests do not build" "the whole log is $out/build.log"
 }

@@ -15,6 +15,7 @@
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_migtd_proto.h"
 #include "tdx_util.h"
 
 #define TDG_SYS_RD			11
@@ -66,8 +67,6 @@
 #define MIGTD_DATA_OP_SHIFT		8
 #define MIGTD_MAX_DATA			2048
 #define MIGTD_MAX_REQUEST		256
-/* Key exchanges that a migration TD remembers, most of all those under way. */
-#define MIGTD_MAX_SESSIONS		8
 
 struct migtd_buffer {
 	u64 status;
@@ -117,17 +116,6 @@ struct migtd_install_again {
 	u64 from_request_id;
 } __packed;
 
-/* Bits 15:8 of the status that ReportStatus tells. */
-enum migtd_result {
-	MIGTD_SUCCESS			= 0,
-	MIGTD_INVALID_PARAMETER		= 1,
-	MIGTD_UNSUPPORTED		= 2,
-	MIGTD_OUT_OF_RESOURCE		= 3,
-	MIGTD_TDX_MODULE_ERROR		= 4,
-	MIGTD_SECURE_SESSION_ERROR	= 6,
-	MIGTD_POLICY_UNSATISFIED	= 8,
-};
-
 /* Data of ReportStatus: status of the TDX module, and what was read. */
 struct migtd_report {
 	u64 tdx_status;
@@ -138,7 +126,7 @@ struct migtd_report {
 struct td_migtd_message {
 	u64 request_id;
 	u32 length;
-	u8 data[256];
+	u8 data[MIGTD_MAX_MESSAGE];
 };
 
 /* A migration TD, as its VMM sees it. */
@@ -158,6 +146,14 @@ struct td_migtd {
 
 	/* Messages that were sent, until the peer receives them. */
 	struct td_migtd_message messages[MIGTD_MAX_SESSIONS];
+	/* A message of a peer that is not in this process. */
+	struct td_migtd_message delivered;
+
+	/*
+	 * It has asked for what is not there.  If it got all that there is, it can do
+	 * nothing else.
+	 */
+	bool is_idle;
 
 	/* How the last request ended. */
 	bool reported;
@@ -195,10 +191,12 @@ int __td_servtd_prebind(struct kvm_vm *target, const u8 info_hash[TD_SHA384_SIZE
 			u64 attributes, u64 *hw_error);
 
 /*
- * Run the migration TD until it calls its VMM, and answer.  @peer, if it is not
- * NULL, is whom messages come from.
+ * Run the migration TD until it calls its VMM, and answer.  Messages come from
+ * td_migtd_deliver() and, if it is not NULL, from @peer.
  */
 void td_migtd_step(struct td_migtd *m, struct td_migtd *peer);
+/* Hand in a message of the peer, after the last one was taken. */
+void td_migtd_deliver(struct td_migtd *m, u64 request_id, const void *data, u32 length);
 
 /* Ask for a key exchange; td_migtd_step() does the rest. */
 void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source);

@@ -86,8 +86,10 @@ static u32 buffer_length(struct td_migtd *m, u32 max)
 
 static void serve_wait(struct td_migtd *m)
 {
-	if (!m->request_length)
+	if (!m->request_length) {
+		m->is_idle = true;
 		return;
+	}
 
 	buffer_done(m, m->op, m->request, m->request_length);
 	m->request_length = 0;
@@ -133,17 +135,29 @@ static void serve_send(struct td_migtd *m)
 
 static void serve_receive(struct td_migtd *m, struct td_migtd *peer)
 {
-	struct td_migtd_message *msg;
+	const u64 request_id = m->vcpu->run->tdx.migtd.request_id;
+	struct td_migtd_message *msg = &m->delivered;
 
-	if (!peer)
+	if (!msg->length || msg->request_id != request_id)
+		msg = peer ? td_migtd_find_message(peer, request_id) : NULL;
+	if (!msg) {
+		m->is_idle = true;
 		return;
-
-	msg = td_migtd_find_message(peer, m->vcpu->run->tdx.migtd.request_id);
-	if (!msg)
-		return;
+	}
 
 	buffer_done(m, 0, msg->data, msg->length);
 	msg->length = 0;
+}
+
+void td_migtd_deliver(struct td_migtd *m, u64 request_id, const void *data, u32 length)
+{
+	struct td_migtd_message *msg = &m->delivered;
+
+	TEST_ASSERT(!msg->length, "A message would be lost");
+	TEST_ASSERT(length && length <= sizeof(msg->data), "A message of %u bytes", length);
+	msg->request_id = request_id;
+	msg->length = length;
+	memcpy(msg->data, data, length);
 }
 
 void td_migtd_step(struct td_migtd *m, struct td_migtd *peer)
@@ -162,6 +176,7 @@ void td_migtd_step(struct td_migtd *m, struct td_migtd *peer)
 	TEST_ASSERT_EQ(run->tdx.migtd.gpa, m->buffer_gpa);
 	TEST_ASSERT_EQ(run->tdx.migtd.size, sizeof(*m->buffer));
 
+	m->is_idle = false;
 	switch (run->tdx.migtd.leaf) {
 	case MIGTD_WAIT_FOR_REQUEST:
 		serve_wait(m);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Migration TDs that have a process of their own: what the program tdx_migtd and the
+ * VMM that uses it, its client, tell each other.
+ *
+ * The program is started as "tdx_migtd FD", where FD is one of a pair of Unix sockets
+ * of type SOCK_SEQPACKET, and ends when the other one is closed.  A packet in either
+ * direction is one struct tdx_migtd_packet, neither more nor less:
+ *
+ *	program                              client
+ *	  |------------- READY --------------->|	once, with the fd of the VM
+ *	  |                                    |	KVM_TDX_SERVTD_BIND
+ *	  |<------------ START ----------------|
+ *	  |------------- MESSAGE ------------->|	for the peer
+ *	  |<------------ MESSAGE --------------|	of the peer
+ *	  |------------- RESULT -------------->|
+ *
+ * A client that sends anything else loses the program.  Up to MIGTD_MAX_SESSIONS
+ * exchanges can be under way, told apart by their request id.  Each ends with one
+ * RESULT, which can come at any time after START.  A MESSAGE that belongs to none is
+ * dropped.  One that is not from the peer makes its exchange fail, which is also how a
+ * client ends an exchange with a peer that is gone.
+ *
+ * FOR TESTS ONLY, see tdx_migtd.h: messages are authenticated by means of a secret that
+ * is in the source code, and are not encrypted.
+ */
+#ifndef SELFTEST_KVM_TDX_MIGTD_PROTO_H
+#define SELFTEST_KVM_TDX_MIGTD_PROTO_H
+
+#include <linux/types.h>
+
+/* Key exchanges that a migration TD remembers, most of all those under way. */
+#define MIGTD_MAX_SESSIONS		8
+/* Bytes of a message between two migration TDs, of which only they know the format. */
+#define MIGTD_MAX_MESSAGE		256
+
+/* How a request ended: bits 15:8 of the status that ReportStatus tells. */
+enum migtd_result {
+	MIGTD_SUCCESS			= 0,
+	MIGTD_INVALID_PARAMETER		= 1,
+	MIGTD_UNSUPPORTED		= 2,
+	MIGTD_OUT_OF_RESOURCE		= 3,
+	MIGTD_TDX_MODULE_ERROR		= 4,
+	/* The message is not the one of the peer. */
+	MIGTD_SECURE_SESSION_ERROR	= 6,
+	/* The two hosts have no version of the migration protocol in common. */
+	MIGTD_POLICY_UNSATISFIED	= 8,
+};
+
+enum tdx_migtd_packet_type {
+	TDX_MIGTD_READY			= 1,
+	TDX_MIGTD_START			= 2,
+	TDX_MIGTD_MESSAGE		= 3,
+	TDX_MIGTD_RESULT		= 4,
+};
+
+/**
+ * struct tdx_migtd_start - Start a key exchange.
+ * @handle: of the binding to the target, from KVM_TDX_SERVTD_BIND.
+ * @uuid: TD UUID of the target, likewise.
+ * @is_source: 1 if the target is going to be exported, 0 if it is imported.
+ */
+struct tdx_migtd_start {
+	__u64 handle;
+	__u64 uuid[4];
+	__u64 is_source;
+};
+
+/**
+ * struct tdx_migtd_result - The end of a key exchange.
+ * @result: enum migtd_result.
+ * @tdx_status: completion status of the TDX module, with MIGTD_TDX_MODULE_ERROR.
+ */
+struct tdx_migtd_result {
+	__u64 result;
+	__u64 tdx_status;
+};
+
+/**
+ * struct tdx_migtd_packet - A packet in either direction.
+ * @type: enum tdx_migtd_packet_type.
+ * @length: bytes in @message, 1 to MIGTD_MAX_MESSAGE; 0 for other types.
+ * @request_id: the exchange that it is about; 0 for TDX_MIGTD_READY.  It is the same
+ *	on both sides, as the messages are authenticated with it, and unique among the
+ *	exchanges of this migration TD that are under way.
+ * @start: of TDX_MIGTD_START.
+ * @message: of TDX_MIGTD_MESSAGE.
+ * @result: of TDX_MIGTD_RESULT.
+ */
+struct tdx_migtd_packet {
+	__u32 type;
+	__u32 length;
+	__u64 request_id;
+	union {
+		struct tdx_migtd_start start;
+		__u8 message[MIGTD_MAX_MESSAGE];
+		struct tdx_migtd_result result;
+	};
+};
+
+#endif /* SELFTEST_KVM_TDX_MIGTD_PROTO_H */

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A migration TD in a process of its own: the TD, and the VMM that runs it, for
+ * another VMM that migrates TDs.  See tdx_migtd_proto.h for how the two talk.
+ *
+ * The client is not trusted.  FOR TESTS ONLY, see tdx_migtd.h.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_migtd.h"
+
+struct exchange {
+	bool is_active;
+	u64 request_id;
+};
+
+struct server {
+	int socket;
+	struct td_migtd migtd;
+	/* Those that were started and have no result yet. */
+	struct exchange exchanges[MIGTD_MAX_SESSIONS];
+};
+
+static struct exchange *find_exchange(struct server *s, u64 request_id)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(s->exchanges); i++) {
+		if (s->exchanges[i].is_active && s->exchanges[i].request_id == request_id)
+			return &s->exchanges[i];
+	}
+	return NULL;
+}
+
+static struct exchange *free_exchange(struct server *s)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(s->exchanges); i++) {
+		if (!s->exchanges[i].is_active)
+			return &s->exchanges[i];
+	}
+	return NULL;
+}
+
+/* ----------------------------------------------------------------- to client */
+
+/* With @fd, pass that file on.  These return false if the client is gone. */
+static bool send_packet(struct server *s, const struct tdx_migtd_packet *p, int fd)
+{
+	struct iovec iov = { .iov_base = (void *)p, .iov_len = sizeof(*p) };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(fd))];
+	} control = {};
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (fd >= 0) {
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+
+	do {
+		n = sendmsg(s->socket, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n == sizeof(*p);
+}
+
+static bool send_ready(struct server *s)
+{
+	const struct tdx_migtd_packet ready = { .type = TDX_MIGTD_READY };
+
+	return send_packet(s, &ready, s->migtd.vm->fd);
+}
+
+static bool send_result(struct server *s, u64 request_id, enum migtd_result result,
+			u64 tdx_status)
+{
+	const struct tdx_migtd_packet p = {
+		.type = TDX_MIGTD_RESULT,
+		.request_id = request_id,
+		.result.result = result,
+		.result.tdx_status = tdx_status,
+	};
+
+	return send_packet(s, &p, -1);
+}
+
+static bool forward_message(struct server *s, struct td_migtd_message *msg)
+{
+	struct tdx_migtd_packet p = {
+		.type = TDX_MIGTD_MESSAGE,
+		.length = msg->length,
+		.request_id = msg->request_id,
+	};
+
+	memcpy(p.message, msg->data, msg->length);
+	msg->length = 0;
+	return send_packet(s, &p, -1);
+}
+
+static bool forward_report(struct server *s)
+{
+	struct td_migtd *m = &s->migtd;
+	struct exchange *e = find_exchange(s, m->request_id);
+
+	TEST_ASSERT(e, "The migration TD ends an exchange that does not exist");
+	TEST_ASSERT_EQ(m->report_length, sizeof(m->report));
+	e->is_active = false;
+	m->reported = false;
+	/* What has come for it meanwhile, nobody will ask for. */
+	if (m->delivered.request_id == m->request_id)
+		m->delivered.length = 0;
+
+	return send_result(s, m->request_id, m->result, m->report.tdx_status);
+}
+
+static bool forward(struct server *s)
+{
+	struct td_migtd *m = &s->migtd;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(m->messages); i++) {
+		if (m->messages[i].length && !forward_message(s, &m->messages[i]))
+			return false;
+	}
+	return !m->reported || forward_report(s);
+}
+
+/* --------------------------------------------------------------- from client */
+
+static void __noreturn reject(const char *what)
+{
+	fprintf(stderr, "tdx_migtd: the client sends %s\n", what);
+	exit(KSFT_FAIL);
+}
+
+static bool handle_start(struct server *s, const struct tdx_migtd_packet *p)
+{
+	struct td_migtd *m = &s->migtd;
+	struct exchange *e;
+
+	if (p->length || p->start.is_source > 1)
+		reject("a start that is not valid");
+	if (find_exchange(s, p->request_id))
+		reject("a request id that is in use");
+
+	e = free_exchange(s);
+	if (!e)
+		return send_result(s, p->request_id, MIGTD_OUT_OF_RESOURCE, 0);
+
+	*e = (struct exchange) { .is_active = true, .request_id = p->request_id };
+	m->target.handle = p->start.handle;
+	memcpy(m->target.uuid, p->start.uuid, sizeof(m->target.uuid));
+	td_migtd_start(m, p->request_id, p->start.is_source);
+	return true;
+}
+
+static void handle_message(struct server *s, const struct tdx_migtd_packet *p)
+{
+	if (!p->length || p->length > sizeof(p->message))
+		reject("a message of a length that is not valid");
+	if (find_exchange(s, p->request_id))
+		td_migtd_deliver(&s->migtd, p->request_id, p->message, p->length);
+}
+
+/* Returns false if the client is gone. */
+static bool handle_packet(struct server *s)
+{
+	struct tdx_migtd_packet p;
+	ssize_t n = recv(s->socket, &p, sizeof(p), MSG_TRUNC);
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n <= 0)
+		return false;
+	if (n != sizeof(p))
+		reject("a packet of another size");
+
+	switch (p.type) {
+	case TDX_MIGTD_START:
+		return handle_start(s, &p);
+	case TDX_MIGTD_MESSAGE:
+		handle_message(s, &p);
+		return true;
+	default:
+		reject("a packet of another type");
+	}
+}
+
+/*
+ * Run the migration TD as long as it has something to do.  It gets one thing at a
+ * time, so the client waits meanwhile.
+ */
+static void serve(struct server *s)
+{
+	struct td_migtd *m = &s->migtd;
+
+	do {
+		bool is_busy = m->request_length || m->delivered.length;
+		struct pollfd pfd = { .fd = s->socket, .events = is_busy ? 0 : POLLIN };
+
+		if (poll(&pfd, 1, is_busy || !m->is_idle ? 0 : -1) < 0)
+			continue;
+		if (pfd.revents & POLLIN && !handle_packet(s))
+			return;
+		if (!(pfd.revents & POLLIN) && pfd.revents)
+			return;
+
+		td_migtd_step(m, NULL);
+	} while (forward(s));
+}
+
+int main(int argc, char *argv[])
+{
+	struct server s = {};
+
+	if (argc != 2) {
+		fprintf(stderr, "Usage: %s FD\nFD is a socket to a VMM that migrates TDs.\n",
+			argv[0]);
+		return KSFT_FAIL;
+	}
+	s.socket = atoi_non_negative("FD", argv[1]);
+	TEST_ASSERT(!prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl() failed, errno %d", errno);
+
+	td_migtd_create(&s.migtd);
+	if (send_ready(&s))
+		serve(&s);
+	td_migtd_free(&s.migtd);
+	return 0;
+}
