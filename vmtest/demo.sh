@@ -17,10 +17,8 @@ limit=1500
 mkdir -p "$parts"
 rm -f "$out/report.txt" "$out/migration.svg"
 
-make -s -C "$BUILD/tree" O="$obj" headers >"$parts/headers.log" 2>&1 || {
-	tail -n 20 "$parts/headers.log" >&2
-	die "the kernel headers cannot be installed"
-}
+# The migration TD, and the headers of the kernel that all parts need.
+"$TOP/vmtest/selftests.sh" "$obj" "$BUILD/tests" x86/tdx_migtd
 for part in demo guest; do
 	make -s -C "$TOP/vmtest/$part" O="$parts/$part" KHDR="$obj/usr/include" all \
 		>"$parts/$part.log" 2>&1 || {
@@ -40,7 +38,8 @@ cat >"$parts/tests.list" <<END
 demo $limit tdx=1,tdx_mig=1 /tests/demo --kernel /tests/bzImage --initrd /tests/initramfs.cpio --trace ${DEMO_ARGS:-} $live
 END
 "$TOP/vmtest/initramfs.sh" "$parts/machine.cpio" "$obj" "$parts/init" "$parts/tests.list" \
-	"$parts/demo/demo" "$BUILD/guest/arch/x86/boot/bzImage" "$parts/guest/initramfs.cpio"
+	"$parts/demo/demo" "$BUILD/tests/x86/tdx_migtd" \
+	"$BUILD/guest/arch/x86/boot/bzImage" "$parts/guest/initramfs.cpio"
 
 say "booting the machine; everything below runs in it"
 SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$parts/machine.cpio" \

@@ -26,7 +26,6 @@ typedef uint64_t u64;
 #define __packed		__attribute__((packed))
 #define __noreturn		__attribute__((noreturn))
 #define __printf(fmt, args)	__attribute__((format(printf, fmt, args)))
-#define __section(name)		__attribute__((section(name)))
 #define ALIGN_DOWN(x, a)	((x) & ~((a) - 1))
 #define ALIGN_UP(x, a)		ALIGN_DOWN((x) + (a) - 1, a)
 

@@ -8,6 +8,7 @@
  * of the migration with its counter and its memory intact.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -91,7 +92,7 @@ static void start_child(struct demo *demo, u32 index, int events, int wire, int 
 	struct vmm_fds fds = { .wire = wire };
 	int control[2];
 
-	if (pipe(control)) {
+	if (pipe2(control, O_CLOEXEC)) {
 		perror("pipe");
 		exit(EXIT_FAILURE);
 	}
@@ -124,7 +125,7 @@ static void start_children(struct demo *demo)
 {
 	int events[2], wire[NR_VMS];
 
-	if (pipe(events) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire)) {
+	if (pipe2(events, O_CLOEXEC) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire)) {
 		perror("pipe");
 		exit(EXIT_FAILURE);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The binaries that run inside of TDs, as data of the VMM.
+ * The code at the reset vector of a TD, as data of the VMM.
  */
 	.section .rodata
 	.balign	4096
@@ -8,11 +8,5 @@
 reset_image:
 	.incbin	"reset.bin"
 reset_image_end:
-
-	.balign	4096
-	.globl	migtd_image, migtd_image_end
-migtd_image:
-	.incbin	"migtd_guest.bin"
-migtd_image_end:
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The binaries that run inside of TDs.
+ * The code at the reset vector of a TD.
  */
 #ifndef DEMO_IMAGE_H
 #define DEMO_IMAGE_H
@@ -8,6 +8,5 @@
 #include "common.h"
 
 extern const u8 reset_image[], reset_image_end[];
-extern const u8 migtd_image[], migtd_image_end[];
 
 #endif /* DEMO_IMAGE_H */

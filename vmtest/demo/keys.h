@@ -17,7 +17,7 @@ void keys_stop(struct keys *keys);
 /* Before a source is final, and before a destination gets its first bundle. */
 void keys_bind(struct keys *keys, const struct vm *target);
 
-/* Talk to the other side; return false if it is gone. */
-bool keys_exchange(struct keys *keys, int fd, bool source);
+/* Talk to the other side; return NULL or what went wrong, valid until the next call. */
+const char *keys_exchange(struct keys *keys, int fd, bool source);
 
 #endif /* DEMO_KEYS_H */

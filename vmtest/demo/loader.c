@@ -59,7 +59,6 @@
 struct reset_params {
 	u64 entry;
 	u64 argument;
-	u64 stack;
 	u64 mailbox;
 };
 
@@ -209,19 +208,4 @@ void loader_load_linux(struct vm *vm, const char *kernel_path, const char *initr
 	munmap(image, size);
 	munmap((void *)kernel.data, kernel.size);
 	munmap((void *)initrd.data, initrd.size);
-}
-
-void loader_load_flat(struct vm *vm, u64 gpa, const void *data, size_t data_size, u64 stack)
-{
-	const struct reset_params reset = { .entry = gpa, .stack = stack };
-	u64 size = vm->config.mem_size;
-	u8 *image = alloc_image(size);
-
-	if (gpa > size || data_size > size - gpa)
-		die("an image does not fit into its TD");
-	memcpy(image + gpa, data, data_size);
-
-	vm_load_pages(vm, 0, image, size >> PAGE_SHIFT);
-	load_reset_pages(vm, &reset);
-	munmap(image, size);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Starts a TD without firmware: puts an image, what it has to be told and the
- * code of the reset vector into the memory of a TD.
+ * Starts a TD without firmware: puts Linux, what it has to be told and the code
+ * of the reset vector into the memory of a TD.
  */
 #ifndef DEMO_LOADER_H
 #define DEMO_LOADER_H
@@ -14,8 +14,5 @@ void loader_add_memory(struct vm *vm);
 /* Load a Linux bzImage with its initramfs. The vCPUs exist, the TD is not final. */
 void loader_load_linux(struct vm *vm, const char *kernel, const char *initrd,
 		       const char *cmdline);
-
-/* Load a flat 64-bit image that starts at its first byte. */
-void loader_load_flat(struct vm *vm, u64 gpa, const void *image, size_t size, u64 stack);
 
 #endif /* DEMO_LOADER_H */

@@ -380,6 +380,7 @@ struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct
 		.changed = PTHREAD_COND_INITIALIZER,
 		.give_up_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
+	const char *error;
 	u64 unused = 0;
 
 	receive_config(&d);
@@ -388,8 +389,9 @@ struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct
 	vm_create_vcpus(d.vm, true);
 	keys_bind(keys, d.vm);
 	start_importers(&d);
-	if (!keys_exchange(keys, fd, false))
-		die("the source is gone");
+	error = keys_exchange(keys, fd, false);
+	if (error)
+		die("key exchange: %s", error);
 
 	receive_td(&d);
 	import(&d, KVM_TDX_MIG_IMPORT_COMMIT, 0, &unused, "IMPORT_COMMIT");

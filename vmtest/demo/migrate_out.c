@@ -199,9 +199,12 @@ static void send_memory_bundle(struct source *s, const struct stream *stream, u3
 
 static void exchange_keys(struct source *s, struct keys *keys)
 {
+	const char *error;
+
 	phase_begin(s, PHASE_KEYS, 0, 0);
-	if (!s->failed && !keys_exchange(keys, s->fd, true))
-		fail(s, "the destination is gone", 0, 0);
+	error = s->failed ? NULL : keys_exchange(keys, s->fd, true);
+	if (error && !atomic_exchange(&s->failed, true))
+		event_text(EVENT_MESSAGE, "key exchange: %s", error);
 	phase_end(s);
 }
 

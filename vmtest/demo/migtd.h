@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Migration TDs: the service TDs that carry the keys of a migration.
+ * Migration TDs: the service TDs that exchange the keys of a migration. That of
+ * this host runs in a process of its own, the program tdx_migtd of the KVM
+ * selftests. It takes what it gets from a peer only if another one of its kind
+ * has sent it. FOR TESTS ONLY: what they know each other by is no secret.
  */
 #ifndef DEMO_MIGTD_H
 #define DEMO_MIGTD_H
 
-#include "migtd_abi.h"
 #include "tdvmm.h"
+#include "tdx_migtd_proto.h"
 
 struct migtd;
 
-/* AES-256 key of one direction, and the versions that a host supports. */
-struct mig_offer {
-	u64 words[MIGTD_OFFER_WORDS];
+/* From one migration TD to another; what is in it is their business. */
+struct migtd_message {
+	u32 len;
+	u8 data[MIGTD_MAX_MESSAGE];
 };
 
 /* Start a migration TD, the one of this host. */
@@ -25,9 +29,13 @@ void migtd_stop(struct migtd *migtd);
  */
 int migtd_bind(struct migtd *migtd, const struct vm *target, u64 *hw_error);
 
-/* Key that the target is going to encrypt with. */
-void migtd_read_key(struct migtd *migtd, struct mig_offer *offer);
-/* Key that the peer is going to encrypt with. */
-void migtd_write_key(struct migtd *migtd, const struct mig_offer *offer, bool source);
+/*
+ * The two halves of a key exchange: get the message for the peer, and hand in
+ * that of the peer. The request id has to be the same on both sides. Return NULL
+ * or what went wrong, valid until the next call.
+ */
+const char *migtd_begin(struct migtd *migtd, u64 request_id, bool source,
+			struct migtd_message *own);
+const char *migtd_end(struct migtd *migtd, u64 request_id, const struct migtd_message *peer);
 
 #endif /* DEMO_MIGTD_H */

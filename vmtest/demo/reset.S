@@ -29,8 +29,6 @@ entry:
 	.quad	0
 argument:
 	.quad	0
-stack:
-	.quad	0
 mailbox:
 	.quad	0
 
@@ -67,7 +65,6 @@ start64:
 	testl	%esi, %esi
 	jnz	wait_for_wakeup
 	movq	argument(%rip), %rsi
-	movq	stack(%rip), %rsp
 	jmpq	*entry(%rip)
 
 wait_for_wakeup:

@@ -12,9 +12,10 @@
 
 #include "device.h"
 #include "tdvmm.h"
+#include "tdx_migtd_proto.h"
 
 #define WIRE_MAGIC		0x4d584454U
-#define WIRE_VERSION		2
+#define WIRE_VERSION		3
 
 enum wire_type {
 	/* Source to destination, in this order; frames in brackets any number of times. */
@@ -51,6 +52,15 @@ struct wire_config {
 	struct vm_config vm;
 	u32 nr_streams;
 	u32 reserved;
+};
+
+/* A message of one migration TD for the other. */
+struct wire_key {
+	/* The exchange, named by the source. */
+	u64 request_id;
+	u32 len;
+	u32 reserved;
+	u8 message[MIGTD_MAX_MESSAGE];
 };
 
 /* What follows the MBMD depends on its type. */
