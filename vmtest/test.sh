@@ -37,7 +37,8 @@ awk -v slow="$slow" -v only="$only" '
 [ -s "$tests/tests.list" ] || die "no test is called '$only'" \
 	"the names are:$(awk '!/^ *(#|$)/ { printf " %s", $1 }' "$list")"
 
-mapfile -t programs < <(awk '{ print $4 }' "$tests/tests.list" | sort -u | sed 's,.*/,,')
+mapfile -t programs < <(awk '{ for (i = 4; i <= NF; i++) if (sub(/^\/tests\//, "", $i)) print $i }' \
+	"$tests/tests.list" | sort -u)
 for i in "${!programs[@]}"; do
 	# The programs of the base lie in two folders.
 	path=$tests/x86/${programs[i]}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Service TDs: a migration TD that has a process of its own, and what it makes of
+ * clients that go, or do not stick to the protocol.
+ *
+ * Takes the program tdx_migtd, in the folder of the test.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_pair.h"
+#include "tdx_migtd_client.h"
+#include "tdx_test.h"
+
+#define NO_HANDLE		0x1234567890ULL
+#define END_TIMEOUT_MS		(TD_TEST_TIMEOUT * 1000 / 2)
+
+/* The migration TD of a host, and its binding. */
+struct host {
+	struct tdx_migtd_client client;
+	struct tdx_migtd_start target;
+};
+
+static void host_start(struct host *h)
+{
+	int ret = tdx_migtd_client_start(&h->client);
+
+	TEST_ASSERT(!ret, "tdx_migtd does not start: %s", strerror(-ret));
+}
+
+static void host_stop(struct host *h)
+{
+	int status = tdx_migtd_client_stop(&h->client);
+
+	TEST_ASSERT(!status, "tdx_migtd ended with wait status 0x%x", status);
+}
+
+static void host_bind(struct host *h, struct kvm_vm *vm, bool is_source)
+{
+	struct kvm_tdx_servtd_bind bind = {
+		.servtd_fd = h->client.vm_fd,
+		.type = KVM_TDX_SERVTD_TYPE_MIGTD,
+	};
+
+	TEST_ASSERT(!__td_servtd_bind(vm->fd, &bind, NULL), "KVM_TDX_SERVTD_BIND, errno %d",
+		    errno);
+	h->target.handle = bind.handle;
+	memcpy(h->target.uuid, bind.target_uuid, sizeof(h->target.uuid));
+	h->target.is_source = is_source;
+}
+
+static void host_send(struct host *h, const struct tdx_migtd_packet *p)
+{
+	int ret = tdx_migtd_client_send(&h->client, p);
+
+	TEST_ASSERT(!ret, "tdx_migtd is gone: %s", strerror(-ret));
+}
+
+static struct tdx_migtd_packet host_receive(struct host *h, u64 request_id, u32 type)
+{
+	struct tdx_migtd_packet p;
+	int ret = tdx_migtd_client_receive(&h->client, &p);
+
+	TEST_ASSERT(!ret, "tdx_migtd is gone: %s", strerror(-ret));
+	TEST_ASSERT_EQ(p.request_id, request_id);
+	TEST_ASSERT(p.type == type, "A packet of type %u, result %llu, status 0x%llx", p.type,
+		    p.result.result, p.result.tdx_status);
+	return p;
+}
+
+static void send_start(struct host *h, u64 request_id)
+{
+	const struct tdx_migtd_packet start = {
+		.type = TDX_MIGTD_START,
+		.request_id = request_id,
+		.start = h->target,
+	};
+
+	host_send(h, &start);
+}
+
+/* Start an exchange and return the message for the peer. */
+static struct tdx_migtd_packet begin(struct host *h, u64 request_id)
+{
+	send_start(h, request_id);
+	return host_receive(h, request_id, TDX_MIGTD_MESSAGE);
+}
+
+/* End it with a message of the peer. */
+static enum migtd_result end(struct host *h, const struct tdx_migtd_packet *message)
+{
+	host_send(h, message);
+	return host_receive(h, message->request_id, TDX_MIGTD_RESULT).result.result;
+}
+
+static void exchange(struct host *src, struct host *dst, u64 request_id)
+{
+	struct tdx_migtd_packet from_src = begin(src, request_id);
+	struct tdx_migtd_packet from_dst = begin(dst, request_id);
+
+	TEST_ASSERT_EQ(end(dst, &from_src), MIGTD_SUCCESS);
+	TEST_ASSERT_EQ(end(src, &from_dst), MIGTD_SUCCESS);
+}
+
+/* A TD that can be migrated once it has keys. */
+static void pair_create(struct td_pair *p, struct host *src, struct host *dst)
+{
+	host_start(src);
+	host_start(dst);
+	td_pair_create_unbound(p);
+	host_bind(src, p->vm, true);
+	td_pair_launch(p);
+	p->m.next_dst = td_mig_dest_create_vm();
+	host_bind(dst, p->m.next_dst, false);
+	td_mig_dest_create(&p->d, &p->m);
+}
+
+static void pair_free(struct td_pair *p, struct host *src, struct host *dst)
+{
+	td_pair_free(p);
+	host_stop(dst);
+	host_stop(src);
+}
+
+/* A migration TD with a source that it is bound to. */
+static struct kvm_vm *bound_create(struct host *h)
+{
+	struct kvm_vm *vm = td_create_uninitialized(1, 0);
+
+	td_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
+	host_start(h);
+	host_bind(h, vm, true);
+	return vm;
+}
+
+/* --------------------------------------------------------------- key exchange */
+
+TD_TEST(td_is_migrated_with_keys_from_migration_tds_in_other_processes)
+{
+	struct host src = {}, dst = {};
+	struct td_pair p;
+
+	pair_create(&p, &src, &dst);
+	exchange(&src, &dst, 1);
+	td_pair_migrate(&p);
+	pair_free(&p, &src, &dst);
+}
+
+TD_TEST(message_that_was_changed_on_its_way_gives_no_key)
+{
+	struct tdx_migtd_packet from_src, from_dst;
+	struct host src = {}, dst = {};
+	struct td_pair p;
+
+	pair_create(&p, &src, &dst);
+	from_src = begin(&src, 1);
+	from_dst = begin(&dst, 1);
+	from_dst.message[from_dst.length - TD_SHA384_SIZE - 1] ^= 1;
+	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
+	from_src.length--;
+	TEST_ASSERT_EQ(end(&dst, &from_src), MIGTD_SECURE_SESSION_ERROR);
+	td_pair_expect_no_key(&p);
+
+	/* The migration TDs are none the worse for it. */
+	exchange(&src, &dst, 1);
+	td_pair_migrate(&p);
+	pair_free(&p, &src, &dst);
+}
+
+TD_TEST(message_of_another_exchange_is_refused)
+{
+	struct tdx_migtd_packet from_dst;
+	struct host src = {}, dst = {};
+	struct td_pair p;
+
+	pair_create(&p, &src, &dst);
+	begin(&src, 1);
+	begin(&src, 2);
+	from_dst = begin(&dst, 1);
+	from_dst.request_id = 2;
+	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
+	td_pair_expect_no_key(&p);
+
+	from_dst.request_id = 1;
+	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SUCCESS);
+	pair_free(&p, &src, &dst);
+}
+
+TD_TEST(client_is_told_what_the_tdx_module_refuses)
+{
+	struct tdx_migtd_packet p;
+	struct host h = {};
+
+	host_start(&h);
+	h.target.handle = NO_HANDLE;
+	send_start(&h, 1);
+	p = host_receive(&h, 1, TDX_MIGTD_RESULT);
+	TEST_ASSERT_EQ(p.result.result, MIGTD_TDX_MODULE_ERROR);
+	TEST_ASSERT(p.result.tdx_status, "A key of a TD that does not exist");
+	host_stop(&h);
+}
+
+TD_TEST(exchanges_are_limited_and_can_be_ended)
+{
+	struct tdx_migtd_packet p, junk = { .type = TDX_MIGTD_MESSAGE, .length = 1 };
+	struct host h = {};
+	struct kvm_vm *vm = bound_create(&h);
+	u64 id;
+
+	for (id = 1; id <= MIGTD_MAX_SESSIONS; id++)
+		begin(&h, id);
+	send_start(&h, id);
+	p = host_receive(&h, id, TDX_MIGTD_RESULT);
+	TEST_ASSERT_EQ(p.result.result, MIGTD_OUT_OF_RESOURCE);
+
+	junk.request_id = MIGTD_MAX_SESSIONS;
+	TEST_ASSERT_EQ(end(&h, &junk), MIGTD_SECURE_SESSION_ERROR);
+	/* Nobody waits for this one any more, nor for this. */
+	host_send(&h, &junk);
+	junk.request_id = id;
+	host_send(&h, &junk);
+	begin(&h, id);
+
+	host_stop(&h);
+	kvm_vm_free(vm);
+}
+
+/* -------------------------------------------------------------------- clients */
+
+static void expect_end(int sock)
+{
+	struct pollfd pfd = { .fd = sock };
+
+	TEST_ASSERT(poll(&pfd, 1, END_TIMEOUT_MS) == 1, "tdx_migtd does not end");
+	TEST_ASSERT(pfd.revents & POLLHUP, "Events 0x%x", pfd.revents);
+}
+
+/* One byte more than a packet. */
+struct bad_packet {
+	struct tdx_migtd_packet p;
+	u8 byte;
+} __packed;
+
+TD_TEST(client_that_breaks_the_rules_loses_its_migration_td)
+{
+	const u64 length = sizeof(struct tdx_migtd_packet);
+	const struct {
+		struct bad_packet packet;
+		size_t size;
+	} bad[] = {
+		{ { { .type = TDX_MIGTD_START } }, 1 },
+		{ { { .type = TDX_MIGTD_START } }, length - 1 },
+		{ { { .type = TDX_MIGTD_START } }, length + 1 },
+		{ { { .type = 0 } }, length },
+		{ { { .type = TDX_MIGTD_READY } }, length },
+		{ { { .type = TDX_MIGTD_RESULT } }, length },
+		{ { { .type = ~0U } }, length },
+		{ { { .type = TDX_MIGTD_START, .length = 1 } }, length },
+		{ { { .type = TDX_MIGTD_START, .start.is_source = 2 } }, length },
+		{ { { .type = TDX_MIGTD_MESSAGE, .length = 0 } }, length },
+		{ { { .type = TDX_MIGTD_MESSAGE, .length = MIGTD_MAX_MESSAGE + 1 } }, length },
+		{ { { .type = TDX_MIGTD_MESSAGE, .length = ~0U } }, length },
+	};
+	int i, status;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct host h = {};
+
+		host_start(&h);
+		TEST_ASSERT_EQ(send(h.client.socket, &bad[i].packet, bad[i].size, 0),
+			       (ssize_t)bad[i].size);
+		expect_end(h.client.socket);
+		status = tdx_migtd_client_stop(&h.client);
+		TEST_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == KSFT_FAIL,
+			    "Packet %d: wait status 0x%x", i, status);
+	}
+}
+
+TD_TEST(request_id_that_is_in_use_is_no_other_exchange)
+{
+	struct host h = {};
+	struct kvm_vm *vm = bound_create(&h);
+	int status;
+
+	begin(&h, 1);
+	send_start(&h, 1);
+	expect_end(h.client.socket);
+	status = tdx_migtd_client_stop(&h.client);
+	TEST_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == KSFT_FAIL, "wait status 0x%x",
+		    status);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(migration_td_ends_when_its_client_closes_the_connection)
+{
+	struct host h = {};
+	struct kvm_vm *vm;
+
+	/* At once, in the middle of an exchange, and with a packet on the way. */
+	host_start(&h);
+	host_stop(&h);
+
+	vm = bound_create(&h);
+	begin(&h, 1);
+	host_stop(&h);
+	kvm_vm_free(vm);
+
+	vm = bound_create(&h);
+	send_start(&h, 1);
+	host_stop(&h);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(migration_td_dies_with_its_client)
+{
+	int fds[2], pidfd, program, sock, status;
+	struct host h = {};
+	struct pollfd pfd;
+	pid_t pid;
+
+	TEST_ASSERT(!pipe(fds), "pipe() failed, errno %d", errno);
+	pid = fork();
+	TEST_ASSERT(pid >= 0, "fork() failed, errno %d", errno);
+	if (!pid) {
+		host_start(&h);
+		TEST_ASSERT_EQ(write(fds[1], &h, sizeof(h)), (ssize_t)sizeof(h));
+		for (;;)
+			pause();
+	}
+
+	close(fds[1]);
+	TEST_ASSERT(read(fds[0], &h, sizeof(h)) == sizeof(h), "The client has ended");
+	/* With this the connection stays. */
+	pidfd = syscall(__NR_pidfd_open, pid, 0);
+	sock = syscall(__NR_pidfd_getfd, pidfd, h.client.socket, 0);
+	TEST_ASSERT(sock >= 0, "pidfd_getfd() failed, errno %d", errno);
+	program = syscall(__NR_pidfd_open, h.client.pid, 0);
+	TEST_ASSERT(program >= 0, "pidfd_open() failed, errno %d", errno);
+
+	kill(pid, SIGKILL);
+	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	TEST_ASSERT(WIFSIGNALED(status), "The client ended by itself");
+	/* It has closed its connection before it is gone altogether. */
+	pfd = (struct pollfd) { .fd = program, .events = POLLIN };
+	TEST_ASSERT(poll(&pfd, 1, END_TIMEOUT_MS) == 1, "tdx_migtd does not end");
+
+	close(program);
+	close(sock);
+	close(pidfd);
+	close(fds[0]);
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+
+	return test_harness_run(argc, argv);
+}
