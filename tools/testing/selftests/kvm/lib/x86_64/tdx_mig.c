@@ -79,7 +79,10 @@ void td_mig_stream_open(struct td_mig_stream *s, struct kvm_vm *vm, u32 index,
 	int ret;
 
 	td_mig_stream_create(s, vm, index);
-	ret = __td_mig_stream_set_attr(s, KVM_DEV_TDX_MIG_ATTR_VERSION, buf_list_pages);
+	/* A migration TD that accesses the TD contends with this. */
+	do {
+		ret = __td_mig_stream_set_attr(s, KVM_DEV_TDX_MIG_ATTR_VERSION, buf_list_pages);
+	} while (ret && errno == EAGAIN);
 	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_SET_DEVICE_ATTR, ret));
 
 	kvm_device_attr_get(s->fd, KVM_DEV_TDX_MIG_ATTR, sizeof(attr), &attr);
