@@ -22,8 +22,10 @@ echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}" >"$te
 "$TOP/vmtest/initramfs.sh" "$tests/bench.cpio" "$obj" "$tests/init" "$tests/bench.list" \
 	"$tests/x86/tdx_mig_bench"
 
+# The emulator takes longer for memory that it touches for the first time, and for all
+# CPUs at once.
 say "booting the machine; this takes some minutes"
-SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/bench.cpio" \
+PREALLOC=on SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/bench.cpio" \
 	$((seconds + 60)) tdxsim=on
 echo bench >"$run/must-run.list"
 if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then

@@ -4,7 +4,7 @@
 #
 # Usage: run.sh DIR KERNEL INITRAMFS SECONDS [KERNEL-OPTION...]
 # Environment: KERNEL_OPTIONS=more kernel options, ACCEL=tcg|kvm, VENDOR=GenuineIntel|AuthenticAMD, MEM=MiB, CPUS=n,
-#	SHOW=results|console|demo|none
+#	PREALLOC=on for a machine whose memory is there from the start, SHOW=results|console|demo|none
 # CPUS are those that run. QEMU's TCG can break VMs on the first one, so that is left
 # to the kernel: by the software TDX platform, or with one CPU for all. A TD can
 # have as many vCPUs as the machine has CPUs, so there are more of them, which stay
@@ -65,6 +65,8 @@ trap 'pkill -P $watcher 2>/dev/null || true; kill $watcher 2>/dev/null || true' 
 ret=0
 timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -machine q35 \
 	-accel "$accel" -cpu "$cpu" -smp "$present" -m "$mem" \
+	-object "memory-backend-ram,id=ram,size=${mem}M,prealloc=${PREALLOC:-off}" \
+	-machine memory-backend=ram \
 	-nodefaults -no-user-config -display none -no-reboot \
 	-kernel "$kernel" -initrd "$initramfs" \
 	-serial "file:$dir/console.log" -serial "file:$dir/results.log" \

@@ -32,6 +32,7 @@ struct td_figure {
 void td_series_add(struct td_series *s, double v);
 /* Sorts @s. */
 double td_series_median(struct td_series *s);
+double td_series_least(const struct td_series *s);
 
 void td_figure_print_header(void);
 /* Median, least and greatest value, the limit, and whether it is reached. */

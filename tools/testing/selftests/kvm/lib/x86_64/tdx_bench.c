@@ -32,6 +32,18 @@ double td_series_median(struct td_series *s)
 	return (s->v[(s->nr - 1) / 2] + s->v[s->nr / 2]) / 2;
 }
 
+double td_series_least(const struct td_series *s)
+{
+	double least;
+	int i;
+
+	TEST_ASSERT(s->nr, "Nothing was measured");
+	least = s->v[0];
+	for (i = 1; i < s->nr; i++)
+		least = min(least, s->v[i]);
+	return least;
+}
+
 static const char *verdict(const struct td_figure *f, double v)
 {
 	switch (f->kind) {
