@@ -13,6 +13,7 @@
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
 #   make series       the series as mailable patches in build/series
+#   make bisect       build the kernel after each of them
 #   make clean        remove what was built, keep the base kernel
 #
 # LINUX=/path takes a Linux tree that is there already as the base.
@@ -31,7 +32,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel guest test test-debug bench conformance static series clean base deps
+.PHONY: help demo check tree kernel guest test test-debug bench conformance static series bisect clean base deps
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -81,6 +82,9 @@ static: kernel
 series: base
 	@vmtest/series.sh $(LINUX)
 
+bisect: series
+	@vmtest/bisect.sh $(LINUX)
+
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/guest $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series $(BUILD)/bisect
