@@ -12,7 +12,10 @@
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
-#   make series       the series as mailable patches in build/series
+#   make series       the three series as mails in build/series
+#   make stack        the series as a git branch in build/stack, to be edited;
+#                     make unstack writes it back, make rebase BASE=/path moves
+#                     it to another kernel
 #   make bisect       build the kernel after each of them
 #   make clean        remove what was built, keep the base kernel
 #
@@ -32,7 +35,8 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel guest test test-debug bench conformance static series bisect clean base deps
+.PHONY: help demo check tree kernel guest test test-debug bench conformance static series stack unstack rebase bisect \
+	clean base deps
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -81,6 +85,16 @@ static: kernel
 
 series: base
 	@vmtest/series.sh $(LINUX)
+
+stack: base
+	@vmtest/stack.sh out $(LINUX)
+
+unstack: base
+	@vmtest/stack.sh in $(LINUX)
+
+rebase: base
+	@[ -n "$(BASE)" ] || { echo "error: say BASE=/path/to/the/other/kernel" >&2; exit 1; }
+	@vmtest/stack.sh rebase $(LINUX) $(BASE)
 
 bisect: series
 	@vmtest/bisect.sh $(LINUX)

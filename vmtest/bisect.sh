@@ -33,9 +33,12 @@ configure() {
 }
 
 failed=0
-mails=("$BUILD"/series/[0-9]*.patch)
-for mail in "${mails[@]:1}"; do
-	name=$(basename "$mail" .patch)
+mails=()
+for series in product selftests sim; do
+	mapfile -t -O "${#mails[@]}" mails < <(find "$BUILD/series/$series" -name '0*.patch' ! -name '0000-*' | sort)
+done
+for mail in "${mails[@]}"; do
+	name=$(basename "$(dirname "$mail")")-$(basename "$mail" .patch)
 	patch -d "$tree" -p1 -F0 -s --no-backup-if-mismatch <"$mail" || die "$name does not apply"
 	configure >/dev/null 2>&1 || die "the kernel cannot be configured after $name"
 	if ! make -C "$tree" O="$obj" CC="$cc" -j"${JOBS:-$(nproc)}" bzImage modules \
@@ -52,5 +55,5 @@ for mail in "${mails[@]:1}"; do
 	printf '   %-64s %s, see %s\n' "$name" "$verdict" "$dir/$name.log"
 	failed=$((failed + 1))
 done
-[ "$failed" -eq 0 ] || die "$failed of $((${#mails[@]} - 1)) patches leave a kernel that does not build"
-say "the kernel builds after each of $((${#mails[@]} - 1)) patches"
+[ "$failed" -eq 0 ] || die "$failed of ${#mails[@]} patches leave a kernel that does not build"
+say "the kernel builds after each of ${#mails[@]} patches"

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Export the whole as a mailable series in build/series: patches and new files,
-# in the order of patches/series.  A comment "# + PATH" after a patch's name in
-# patches/series says which new files land with that patch.
+# Export the three series as mails: build/series/product, selftests and sim, each
+# with its cover letter.  What is mailed is applied in the same way as for build/tree.
 #
 # Usage: series.sh LINUX-TREE
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/patches.sh"
 
 base=$1
 out=$BUILD/series
@@ -14,51 +14,64 @@ rm -rf "$out" "$work"
 mkdir -p "$out" "$work"
 trap 'rm -rf "$work"' EXIT
 
-target() {
-	local path=$1
-	case $path in
-	Kconfig) path=arch/x86/virt/vmx/tdx/Kconfig ;;
-	tools/testing/selftests/kvm/*x86_64/*)
-		[ -d "$base/tools/testing/selftests/kvm/x86_64" ] || path=${path/x86_64\//x86/} ;;
-	esac
-	echo "$path"
-}
+version=$(make -s -C "$base" kernelversion)
 
-# A repository of just the files that the series edits.
+# A repository of just the files that the series edit.
 git -C "$work" init -q
-git -C "$work" config user.name "${GIT_AUTHOR_NAME:-$(git -C "$TOP" config user.name || echo tdx-mig)}"
-git -C "$work" config user.email "${GIT_AUTHOR_EMAIL:-$(git -C "$TOP" config user.email || echo tdx-mig@localhost)}"
+git -C "$work" config user.name "$(git -C "$TOP" config user.name || echo tdx-mig)"
+git -C "$work" config user.email "$(git -C "$TOP" config user.email || echo tdx-mig@localhost)"
 git -C "$work" config core.hooksPath /dev/null
-grep -h '^--- a/' "$TOP"/patches/*.patch | sed 's,^--- a/,,; s,\t.*,,' | sort -u | while read -r f; do
-	mkdir -p "$work/$(dirname "$f")"
-	cp "$base/$f" "$work/$f"
-done
-git -C "$work" add -A
+edited_files | while read -r f; do
+	[ ! -f "$base/$f" ] || echo "$f"
+done | (cd "$base" && cpio -pdm --quiet "$work")
+git -C "$work" add -A -f
 git -C "$work" commit -q -m base
 git -C "$work" tag base
 
-while read -r line; do
-	case $line in '' | '#'*) continue ;; esac
-	patch=${line%% *}
-	news=()
-	[[ $line != *'# +'* ]] || read -ra news <<<"${line#*\# +}"
-	for new in "${news[@]}"; do
-		(cd "$TOP" && find $new -type f) | while read -r f; do
-			to=$work/$(target "$f")
-			mkdir -p "$(dirname "$to")"
-			cp "$TOP/$f" "$to"
-		done
-	done
-	git -C "$work" mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$patch" >"$work/.git/mail.info"
-	patch -d "$work" -p1 -F0 -s --no-backup-if-mismatch <"$TOP/patches/$patch" ||
-		die "$patch does not apply in the series"
-	git -C "$work" add -A
+# commit_patch PATCH: commit what it has brought, as its author.
+commit_patch() {
+	local info=$work/.git/mail.info
+
+	git -C "$work" mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$1" >"$info"
+	git -C "$work" add -A -f
 	{
-		sed -n 's/^Subject: //p' "$work/.git/mail.info"
+		sed -n 's/^Subject: //p' "$info"
 		echo
 		cat "$work/.git/mail.msg"
-	} | git -C "$work" commit -q -F -
-done <"$TOP/patches/series"
+	} | GIT_AUTHOR_NAME=$(sed -n 's/^Author: //p' "$info") \
+		GIT_AUTHOR_EMAIL=$(sed -n 's/^Email: //p' "$info") \
+		GIT_AUTHOR_DATE=$(sed -n 's/^Date: //p' "$info") \
+		git -C "$work" commit -q -F -
+}
 
-git -C "$work" format-patch -q --cover-letter -o "$out" base
-say "$(find "$out" -name '*.patch' | wc -l) mails in $out"
+# cover_letter FILE TEXT: put the subject and the body of TEXT into the cover letter.
+cover_letter() {
+	awk -v text="$2" -v version="$version" '
+		/\*\*\* SUBJECT HERE \*\*\*/ {
+			getline subject < text
+			sub(/\*\*\* SUBJECT HERE \*\*\*/, subject)
+		}
+		/\*\*\* BLURB HERE \*\*\*/ {
+			getline line < text
+			while ((getline line < text) > 0) {
+				gsub(/@VERSION@/, version, line)
+				print line
+			}
+			next
+		}
+		{ print }' "$1" >"$1.tmp"
+	mv "$1.tmp" "$1"
+}
+
+from=base
+for series in product selftests sim; do
+	while read -r patch; do
+		apply_patch "$base" "$work" "$patch"
+		commit_patch "$patch"
+	done < <(patch_names "$series/")
+	git -C "$work" tag "$series"
+	git -C "$work" format-patch -q --cover-letter -o "$out/$series" "$from..$series"
+	cover_letter "$out/$series/0000-cover-letter.patch" "$TOP/patches/$series/cover-letter"
+	say "$series: $(find "$out/$series" -name '*.patch' | wc -l) mails in $out/$series"
+	from=$series
+done

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Make build/tree: the base kernel with the new files and the patches of this
-# repository.  Unchanged files keep their time stamps, so that a later build
-# compiles only what changed.
+# Make build/tree: the base kernel with the series of this repository, patch by
+# patch, each with its new files.  Unchanged files keep their time stamps, so that a
+# later build compiles only what changed.
 #
 # Usage: tree.sh [LINUX-TREE]
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/patches.sh"
 
 base=${1:-$BUILD/base}
 tree=$BUILD/tree
@@ -17,26 +18,12 @@ case $base in
 *) die "LINUX=$base is not an absolute path" ;;
 esac
 
-# Files of this repository that lie where the kernel wants them.
-overlay() {
-	(cd "$TOP" && find arch tools Documentation -type f | sort)
-}
-
-# Where the base has renamed a folder, its name counts.
-target() {
-	local path=$1
-	case $path in
-	tools/testing/selftests/kvm/*x86_64/*)
-		[ -d "$base/tools/testing/selftests/kvm/x86_64" ] || path=${path/x86_64\//x86/} ;;
-	esac
-	echo "$path"
-}
-
 base_id="$base $(sed -n '1,5p' "$base/Makefile" | tr -d '\n')"
 state=$({
 	echo "$base_id"
-	cat "$TOP/vmtest/tree.sh" "$TOP/Kconfig" "$TOP"/patches/series "$TOP"/patches/*.patch
-	overlay | while read -r f; do
+	cat "$TOP/vmtest/tree.sh" "$TOP/vmtest/patches.sh" "$TOP/patches/series"
+	patch_names | (cd "$TOP/patches" && xargs cat)
+	new_files | while read -r f; do
 		echo "$f"
 		cat "$TOP/$f"
 	done
@@ -60,35 +47,16 @@ if [ "$(cat "$tree/.base" 2>/dev/null)" != "$base_id" ] || [ ! -f "$tree/.made" 
 fi
 
 # All files that this repository makes or changes, in a folder of their own.
-mapfile -t series < <(sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$TOP/patches/series")
-for patch in "${series[@]}"; do
-	[ -f "$TOP/patches/$patch" ] || die "patches/series names $patch, which is not there"
-done
+check_landings
 rm -rf "$new"
 mkdir -p "$new"
-(cd "$TOP/patches" && sed -n 's,^\(--- a\|+++ b\)/\([^\t]*\).*,\2,p' "${series[@]}") | sort -u |
-	while read -r f; do
-		[ ! -f "$base/$f" ] || echo "$f"
-	done | (cd "$base" && cpio -pdm --quiet "$new")
-
-overlay | while read -r f; do
-	to=$(target "$f")
-	[ ! -e "$base/$to" ] || die "$f is in the base already" "make the change a patch"
-	mkdir -p "$new/$(dirname "$to")"
-	cp -p "$TOP/$f" "$new/$to"
-done
-mkdir -p "$new/arch/x86/virt/vmx/tdx"
-cp -p "$TOP/Kconfig" "$new/arch/x86/virt/vmx/tdx/Kconfig"
-
+edited_files | while read -r f; do
+	[ ! -f "$base/$f" ] || echo "$f"
+done | (cd "$base" && cpio -pdm --quiet "$new")
+mapfile -t series < <(patch_names)
 for patch in "${series[@]}"; do
-	patch -d "$new" -p1 -F0 --no-backup-if-mismatch --reject-file=- -f \
-		<"$TOP/patches/$patch" >"$BUILD/patch.log" 2>&1 || {
-		cat "$BUILD/patch.log" >&2
-		die "$patch does not apply to $base" \
-			"the hunks named above have to be adapted to this base"
-	}
+	apply_patch "$base" "$new" "$patch"
 done
-rm -f "$BUILD/patch.log"
 
 # Carry over what differs. What is not made any more becomes what the base has.
 rm -f "$tree/.state"
@@ -107,4 +75,4 @@ done
 mv "$new/.made" "$tree/.made"
 rm -rf "$new"
 echo "$state" >"$tree/.state"
-say "tree ready: ${#series[@]} patches, $(overlay | wc -l) new files"
+say "tree ready: ${#series[@]} patches, $(new_files | wc -l) new files"

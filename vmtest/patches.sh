@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+# Shared by the scripts that turn patches/ into a tree or into mails: what
+# patches/series says, where a new file goes, and how a patch is applied.
+
+# The patches, in order, or those of one of the series (product, selftests, sim).
+patch_names() {
+	sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$TOP/patches/series" | grep "^${1:-}" || true
+}
+
+# patch_new_files PATCH: the files of this repository that land with it.
+patch_new_files() {
+	local line paths
+
+	line=$(grep -F -- "$1 " "$TOP/patches/series" || true)
+	[[ $line == *'# + '* ]] || return 0
+	read -ra paths <<<"${line#*\# + }"
+	(cd "$TOP" && find "${paths[@]}" -type f | LC_ALL=C sort)
+}
+
+# Files of this repository that lie where the kernel wants them.
+new_files() {
+	(cd "$TOP" && find Kconfig arch tools Documentation -type f | LC_ALL=C sort)
+}
+
+# landing_path BASE FILE: where a file of this repository goes. Where the base has
+# renamed a folder, its name counts.
+landing_path() {
+	case $2 in
+	Kconfig)
+		echo arch/x86/kvm/vmx/Kconfig
+		;;
+	tools/testing/selftests/kvm/*x86_64/*)
+		if [ -d "$1/tools/testing/selftests/kvm/x86_64" ]; then
+			echo "$2"
+		else
+			echo "${2/x86_64\//x86/}"
+		fi
+		;;
+	*)
+		echo "$2"
+		;;
+	esac
+}
+
+# Existing files that the series edits.
+edited_files() {
+	patch_names | (cd "$TOP/patches" && xargs sed -n 's,^--- a/\([^\t]*\).*,\1,p') | LC_ALL=C sort -u
+}
+
+# apply_patch BASE DIR PATCH: put the new files of a patch into DIR, and its edits.
+apply_patch() {
+	local base=$1 dir=$2 patch=$3 file to log
+
+	[ -f "$TOP/patches/$patch" ] || die "patches/series names $patch, which is not there"
+	while read -r file; do
+		to=$(landing_path "$base" "$file")
+		[ ! -e "$dir/$to" ] && [ ! -e "$base/$to" ] ||
+			die "$file, which lands with $patch, is there already" \
+				"a file lands with one patch; what the base has is edited by a patch"
+		mkdir -p "$dir/$(dirname "$to")"
+		cp -p "$TOP/$file" "$dir/$to"
+	done < <(patch_new_files "$patch")
+
+	log=$(patch -d "$dir" -p1 -F0 --no-backup-if-mismatch --reject-file=- -f \
+		<"$TOP/patches/$patch" 2>&1) || {
+		printf '%s\n' "$log" >&2
+		die "$patch does not apply to $base" \
+			"the hunks named above have to be adapted to this base"
+	}
+}
+
+# Every new file lands with a patch, and only with one.
+check_landings() {
+	local patch missing
+
+	missing=$(comm -3 <(new_files) <(patch_names | while read -r patch; do
+		patch_new_files "$patch"
+	done | LC_ALL=C sort) | tr -d '\t')
+	[ -z "$missing" ] || die "$(head -n 1 <<<"$missing") lands with no patch, or with two" \
+		"name it in patches/series, behind the patch that brings it: PATCH # + FILE..."
+}

@@ -1,0 +1,176 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The series as a git branch, one commit for each patch with its new files, for all
+# that git does better than an editor: reorder, split, squash, blame, rebase.
+#
+# Usage: stack.sh out LINUX-TREE    make build/stack from patches/
+#        stack.sh in LINUX-TREE     write build/stack back to patches/ and the new files
+#        stack.sh rebase LINUX-TREE NEW-LINUX-TREE
+#
+# A commit says in its last line, "Series: NAME", to which series it belongs.  A new
+# file lands whole with the first commit that has it, whatever later commits change.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/patches.sh"
+
+verb=$1
+base=$2
+stack=$BUILD/stack
+
+git_stack() { git -C "$stack" "$@"; }
+
+# copy_base TREE DIR: the folders of TREE in which the series edit something, without
+# their subfolders, so that a commit may edit other files there.
+copy_base() {
+	edited_files | xargs -n 1 dirname | sort -u | while read -r dir; do
+		[ ! -d "$1/$dir" ] || (cd "$1" && find "$dir" -maxdepth 1 -type f ! -name '.complete')
+	done | (cd "$1" && cpio -pdm --quiet "$2")
+}
+
+commit_patch() {
+	local info=$stack/.git/mail.info
+
+	git_stack mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$1" >"$info"
+	git_stack add -A -f
+	{
+		sed -n 's/^Subject: //p' "$info"
+		echo
+		cat "$stack/.git/mail.msg"
+		echo "Series: ${1%%/*}"
+	} | GIT_AUTHOR_NAME=$(sed -n 's/^Author: //p' "$info") \
+		GIT_AUTHOR_EMAIL=$(sed -n 's/^Email: //p' "$info") \
+		GIT_AUTHOR_DATE=$(sed -n 's/^Date: //p' "$info") \
+		git_stack commit -q --allow-empty -F -
+}
+
+stack_out() {
+	local patch
+
+	[ ! -e "$stack" ] || die "build/stack is there already" \
+		"write it back with 'make unstack', or remove it"
+	check_landings
+	mkdir -p "$stack"
+	git_stack init -q -b series
+	git_stack config user.name "$(git -C "$TOP" config user.name || echo tdx-mig)"
+	git_stack config user.email "$(git -C "$TOP" config user.email || echo tdx-mig@localhost)"
+	git_stack config core.hooksPath /dev/null
+	copy_base "$base" "$stack"
+	git_stack add -A -f
+	git_stack commit -q -m base
+	git_stack tag base
+	while read -r patch; do
+		apply_patch "$base" "$stack" "$patch"
+		commit_patch "$patch"
+	done < <(patch_names)
+	say "build/stack: $(git_stack rev-list --count base..) commits on top of tag base"
+}
+
+# The way back of landing_path().
+repository_path() {
+	case $1 in
+	"$(landing_path "$base" Kconfig)") echo Kconfig ;;
+	tools/testing/selftests/kvm/*x86/*) echo "${1/x86\//x86_64/}" ;;
+	*) echo "$1" ;;
+	esac
+}
+
+# write_patch COMMIT FILE EDITED...: the mail of a commit, without its new files.
+write_patch() {
+	local commit=$1 out=$2
+	shift 2
+	{
+		echo "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001"
+		git_stack show -s --format='From: %an <%ae>%nDate: %aD%nSubject: [PATCH] %s%n%n%b' "$commit" |
+			sed '/^Series: /d' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
+		echo "---"
+		[ $# -eq 0 ] || git_stack diff --no-color --no-ext-diff -p "$commit^" "$commit" -- "$@" |
+			sed '/^index [0-9a-f]*\.\.[0-9a-f]*/d'
+	} >"$out"
+}
+
+stack_in() {
+	local commit series name file files edits news n=0 last=
+	declare -A landed count
+
+	[ -d "$stack/.git" ] || die "there is no build/stack" "make it with 'make stack'"
+	[ -z "$(git_stack status --porcelain)" ] || die "build/stack has changes that are not committed"
+
+	local new=$BUILD/patches.new
+	rm -rf "$new"
+	mkdir -p "$new"
+	sed -n '/^#/p' "$TOP/patches/series" >"$new/series"
+	while read -r commit; do
+		series=$(git_stack show -s --format=%b "$commit" | sed -n 's/^Series: //p')
+		[ -d "$TOP/patches/$series" ] && [ -n "$series" ] ||
+			die "$(git_stack log -1 --format='%h %s' "$commit") names no series" \
+				"add a last line 'Series: product', selftests or sim"
+		edits=()
+		news=()
+		while read -r file; do
+			if git_stack cat-file -e "base:$file" 2>/dev/null || [ -e "$base/$file" ]; then
+				edits+=("$file")
+			elif [ -z "${landed[$file]:-}" ] && git_stack cat-file -e "HEAD:$file" 2>/dev/null; then
+				landed[$file]=1
+				news+=("$(repository_path "$file")")
+				mkdir -p "$(dirname "$new/files/${news[-1]}")"
+				git_stack show "HEAD:$file" >"$new/files/${news[-1]}"
+				case $(git_stack ls-tree HEAD -- "$file") in
+				100755*) chmod +x "$new/files/${news[-1]}" ;;
+				esac
+			fi
+		done < <(git_stack diff --name-only --no-renames "$commit^" "$commit")
+		count[$series]=$((${count[$series]:-0} + 1))
+		name=$series/$(printf '%04d-%s.patch' "${count[$series]}" \
+			"$(git_stack log -1 --format=%f "$commit" | cut -c 1-60)")
+		mkdir -p "$new/$series"
+		write_patch "$commit" "$new/$name" "${edits[@]}"
+		if [ "$series" != "$last" ] && [ -n "$last" ]; then
+			echo
+		fi >>"$new/series"
+		last=$series
+		echo "$name${news:+ # + ${news[*]}}" >>"$new/series"
+		n=$((n + 1))
+	done < <(git_stack rev-list --reverse base..HEAD)
+
+	# Files that no commit has any more go away.
+	new_files | while read -r file; do
+		[ -e "$new/files/$file" ] || rm -f "$TOP/$file"
+	done
+	(cd "$new/files" && find . -type f -printf '%P\n') | while read -r file; do
+		cmp -s "$new/files/$file" "$TOP/$file" || {
+			mkdir -p "$(dirname "$TOP/$file")"
+			cp -p "$new/files/$file" "$TOP/$file"
+		}
+	done
+	for series in product selftests sim; do
+		rm -f "$TOP/patches/$series"/[0-9]*.patch
+		[ ! -d "$new/$series" ] || mv "$new/$series"/*.patch "$TOP/patches/$series/"
+	done
+	mv "$new/series" "$TOP/patches/series"
+	rm -rf "$new"
+	say "patches/: $n patches and their new files; look at 'git diff', then remove build/stack"
+}
+
+stack_rebase() {
+	local to=$1
+
+	[ -f "$to/Kbuild" ] || die "$to is no kernel tree"
+	[ -d "$stack/.git" ] || stack_out
+	git_stack checkout -q -f base
+	copy_base "$to" "$stack"
+	git_stack add -A -f
+	git_stack commit -q --allow-empty -m "base: $(make -s -C "$to" kernelversion)"
+	git_stack tag new-base
+	say "rebasing onto $(make -s -C "$to" kernelversion)"
+	git_stack rebase -q --onto new-base base series || die "the series does not apply as it is" \
+		"resolve the conflict in build/stack, then 'git rebase --continue' there" \
+		"after the last one: git -C build/stack tag -f base new-base; make unstack LINUX=$to"
+	git_stack tag -f base new-base >/dev/null
+	say "rebased; write it back with: make unstack LINUX=$to"
+}
+
+case $verb in
+out) stack_out ;;
+in) stack_in ;;
+rebase) stack_rebase "$3" ;;
+*) die "stack.sh: what is '$verb'?" ;;
+esac
