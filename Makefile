@@ -16,7 +16,8 @@
 #   make stack        the series as a git branch in build/stack, to be edited;
 #                     make unstack writes it back, make rebase BASE=/path moves
 #                     it to another kernel
-#   make bisect       build the kernel after each of them
+#   make series-check what those who get the mails would check, with a kernel
+#                     built after each of them
 #   make clean        remove what was built, keep the base kernel
 #
 # LINUX=/path takes a Linux tree that is there already as the base.
@@ -35,7 +36,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel guest test test-debug bench conformance static series stack unstack rebase bisect \
+.PHONY: help demo check tree kernel guest test test-debug bench conformance static series series-check stack unstack rebase \
 	clean base deps
 
 help:
@@ -96,9 +97,10 @@ rebase: base
 	@[ -n "$(BASE)" ] || { echo "error: say BASE=/path/to/the/other/kernel" >&2; exit 1; }
 	@vmtest/stack.sh rebase $(LINUX) $(BASE)
 
-bisect: series
-	@vmtest/bisect.sh $(LINUX)
+series-check: kernel
+	@vmtest/selftests.sh $(KERNEL) $(BUILD)/tests
+	@vmtest/series-check.sh $(LINUX) $(KERNEL) full
 
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/guest $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series $(BUILD)/bisect
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series* $(BUILD)/bisect

@@ -11,7 +11,7 @@ packages() {
 		rsync perl ccache cpio kmod ;;
 	vm) echo qemu-system-x86 ;;
 	sim) echo gcc make libc6-dev libssl-dev clang llvm 'libclang-rt-*-dev' ;;
-	static) echo sparse codespell ;;
+	static) echo sparse codespell git g++ ;;
 	*) die "unknown group of packages '$1'" ;;
 	esac
 }

@@ -75,3 +75,11 @@ for series in product selftests sim; do
 	say "$series: $(find "$out/$series" -name '*.patch' | wc -l) mails in $out/$series"
 	from=$series
 done
+
+# What is mailed is what is tested.
+if [ -e "$BUILD/tree/.state" ]; then
+	(cd "$work" && find . -path ./.git -prune -o -type f -printf '%P\n') | while read -r f; do
+		cmp -s "$work/$f" "$BUILD/tree/$f" ||
+			die "$f differs between the mails and build/tree" "make build/tree anew: make tree"
+	done
+fi

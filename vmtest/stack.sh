@@ -87,6 +87,38 @@ write_patch() {
 	} >"$out"
 }
 
+# Where all that is in a folder lands with one patch, name the folder.
+name_folders() {
+	perl -e '
+		my @lines = <>;
+		my (%patch, %other, @out);
+		for (@lines) {
+			next unless /^([^#]\S*) # \+ (.*)/;
+			$patch{$_} = $1 for split / /, $2;
+		}
+		for my $file (keys %patch) {
+			my $dir = $file;
+			while ($dir =~ s,/[^/]*$,,) {
+				$other{$dir}{$patch{$file}} = 1;
+			}
+		}
+		for (@lines) {
+			if (/^([^#]\S*) # \+ (.*)/) {
+				my ($name, %seen) = ($1);
+				my @names;
+				for my $file (split / /, $2) {
+					my $best = $file;
+					my $dir = $file;
+					$best = $dir while $dir =~ s,/[^/]*$,, && keys %{$other{$dir}} == 1;
+					push @names, $best unless $seen{$best}++;
+				}
+				$_ = "$name # + @names\n";
+			}
+			print;
+		}' "$1" >"$1.tmp"
+	mv "$1.tmp" "$1"
+}
+
 stack_in() {
 	local commit series name file files edits news n=0 last=
 	declare -A landed count
@@ -130,6 +162,8 @@ stack_in() {
 		echo "$name${news:+ # + ${news[*]}}" >>"$new/series"
 		n=$((n + 1))
 	done < <(git_stack rev-list --reverse base..HEAD)
+
+	name_folders "$new/series"
 
 	# Files that no commit has any more go away.
 	new_files | while read -r file; do

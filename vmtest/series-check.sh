@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Check the series as those who get the mails would.  Ends with a line of totals.
+#
+# Usage: series-check.sh LINUX-TREE OBJDIR quick|full   OBJDIR has the installed headers
+#
+# quick: the mails end at the tree that is tested; checkpatch finds nothing in a mail but
+#	what vmtest/mails.allow justifies; no mail is too large; each is signed off; each
+#	new file has a maintainer; kernel-doc and the uapi header are sound.
+# full:	the same, and the kernel builds after each patch, and in the configurations below
+#	after the last one.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/patches.sh"
+
+base=$1
+obj=$2
+what=$3
+tree=$BUILD/tree
+dir=$BUILD/series-check
+passed=0
+failed=0
+"$TOP/vmtest/deps.sh" static
+mkdir -p "$dir"
+
+result() {
+	if [ "$2" -eq 0 ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		printf 'FAIL %s\n' "$1"
+	fi
+}
+
+# A check whose findings are its output.
+findings() {
+	[ -z "$2" ] || printf '%s\n' "$2" | head -n 5
+	result "$1" "$([ -z "$2" ]; echo $?)"
+}
+
+# allowed MAIL: without what vmtest/mails.allow justifies for it: PATTERN TYPE -- REASON.
+allowed() {
+	awk -v mail="$1" 'FNR == NR {
+		if (!/^#/ && NF && index(mail, $1) || $1 == "*") allow[$2]
+		next
+	}
+	{ for (type in allow) if (index($0, ":" type ":")) next; print }' "$TOP/vmtest/mails.allow" -
+}
+
+if "$TOP/vmtest/series.sh" "$base" >"$dir/series.log" 2>&1; then
+	result "the mails end at the tree that is tested" 0
+else
+	cat "$dir/series.log"
+	result "the mails end at the tree that is tested" 1
+fi
+
+mapfile -t mails < <(cd "$BUILD/series" && printf '%s\n' product/*.patch selftests/*.patch sim/*.patch |
+	grep -v /0000-)
+for mail in "${mails[@]}"; do
+	file=$BUILD/series/$mail
+	findings "$mail: checkpatch" "$(cd "$tree" && ./scripts/checkpatch.pl --strict --codespell --terse \
+		--no-summary --show-types --max-line-length=100 "$file" 2>/dev/null | allowed "$mail" || true)"
+	findings "$mail: sign-off" "$(grep -q '^Signed-off-by: ' "$file" || echo "$mail has no Signed-off-by")"
+	case $mail in
+	product/*)
+		# Documentation and the interface are read, not reviewed line by line.
+		added=$(git apply --numstat "$file" | awk '
+			$3 !~ /^Documentation\/|\/uapi\// { n += $1 } END { print n + 0 }')
+		findings "$mail: size" "$([ "$added" -le 600 ] || echo "$added lines added, of 600 at most")"
+		;;
+	esac
+done
+
+while read -r file; do
+	to=$(landing_path "$base" "$file")
+	case $to in
+	tools/testing/tdx-sim/traces/*) continue ;;
+	esac
+	findings "$file: maintainer" "$(cd "$tree" && ./scripts/get_maintainer.pl --no-git --no-git-fallback \
+		--no-tree --roles -f "$to" 2>/dev/null | grep -q 'maintainer:\|supporter:' ||
+		echo "$to has no entry in MAINTAINERS")"
+done < <(new_files)
+
+mapfile -t documented < <(cd "$tree" && grep -lE '^/\*\*$' arch/x86/include/uapi/asm/kvm.h \
+	arch/x86/kvm/vmx/tdx_mig*.[ch] arch/x86/virt/vmx/tdx/tdh_mig.c)
+findings "kernel-doc" "$(cd "$tree" && ./scripts/kernel-doc -none -Wall "${documented[@]}" 2>&1 |
+	grep -E 'tdx|TDX|mig' || true)"
+
+"$TOP/vmtest/uapi-check.sh" "$obj/usr/include" >"$dir/uapi.log" 2>&1 && ret=0 || ret=1
+[ "$ret" -eq 0 ] || cat "$dir/uapi.log"
+result "the uapi header as C, C++ and for 32 bits" "$ret"
+
+if [ "$what" = full ]; then
+	"$TOP/vmtest/bisect.sh" "$base" >"$dir/bisect.log" 2>&1 && ret=0 || ret=1
+	[ "$ret" -eq 0 ] || tail -n 20 "$dir/bisect.log"
+	result "the kernel builds after each patch" "$ret"
+
+	# configuration LABEL SYMBOL...: build the last tree with them instead.
+	configuration() {
+		local label=$1 ret=0
+		shift
+		printf '%s\n' "$@" >"$dir/config"
+		"$TOP/vmtest/kernel.sh" "$dir/$label" "$label" "bzImage modules" -- \
+			"$TOP/vmtest/kernel.config" "$dir/config" >"$dir/$label.log" 2>&1 || ret=$?
+		! grep -q 'warning:' "$dir/$label/build.log" || ret=1
+		[ "$ret" -eq 0 ] || tail -n 20 "$dir/$label.log"
+		result "the kernel builds: $label" "$ret"
+	}
+	configuration built-in CONFIG_KVM=y CONFIG_KVM_INTEL=y CONFIG_KVM_AMD=y
+	configuration without-mig '# CONFIG_KVM_INTEL_TDX_MIG is not set'
+	configuration without-sim '# CONFIG_INTEL_TDX_SIM is not set'
+	configuration without-tdx '# CONFIG_KVM_INTEL_TDX is not set' '# CONFIG_KVM_INTEL_TDX_MIG is not set'
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
