@@ -39,6 +39,7 @@ struct machine_state {
 	unsigned int fail_random;
 	unsigned int interrupt_at;
 	unsigned int polls;
+	struct machine_dirty_page dirty;
 };
 
 struct snapshot {
@@ -223,6 +224,25 @@ bool tdx_sim_host_interrupt_pending(void)
 	unsigned int at = READ_ONCE(machine.state.interrupt_at);
 
 	return at && xadd(&machine.state.polls, 1) + 1 >= at;
+}
+
+void tdx_sim_host_dirty_page(u64 hpa, u16 keyid, u16 leaf, enum sim_page_use use)
+{
+	struct machine_dirty_page *d = &machine.state.dirty;
+
+	WRITE_ONCE(d->hpa, hpa);
+	WRITE_ONCE(d->keyid, keyid);
+	WRITE_ONCE(d->leaf, leaf);
+	WRITE_ONCE(d->use, use);
+	xadd(&d->count, 1);
+}
+
+struct machine_dirty_page machine_dirty_page(void)
+{
+	struct machine_dirty_page d = machine.state.dirty;
+
+	machine.state.dirty.count = 0;
+	return d;
 }
 
 u64 tdx_sim_host_tsc(void)

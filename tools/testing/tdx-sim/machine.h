@@ -61,6 +61,17 @@ void machine_fail_random(unsigned int count);
 /* An interrupt is pending from the @nth poll on, 0 for never. */
 void machine_pend_interrupt(unsigned int nth);
 
+/* The mistakes that the host has made with cache lines, and the last of them. */
+struct machine_dirty_page {
+	unsigned int count;
+	u64 hpa;
+	u16 keyid, leaf;
+	enum sim_page_use use;
+};
+
+/* Counts since the last look. */
+struct machine_dirty_page machine_dirty_page(void);
+
 void machine_set_tsc(u64 tsc);
 
 /* The calling thread becomes this logical processor. */

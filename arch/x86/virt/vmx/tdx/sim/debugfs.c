@@ -6,6 +6,7 @@
  *   tds		one line for each live TD
  *   td_leaves		calls of each leaf, by TD
  *   owned_pages		every page that has an owner, according to the PAMT
+ *   dirty_pages		every free page with cache lines under a private KeyID
  *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *
@@ -52,32 +53,46 @@ static struct pamt_entry *owned_page(u64 hpa, int *level)
 	return NULL;
 }
 
-static void *next_owned(loff_t *pos)
+static bool is_owned(u64 hpa)
 {
 	int level;
+
+	return owned_page(hpa, &level);
+}
+
+static bool is_dirty(u64 hpa)
+{
+	struct sim_dirty dirty;
+
+	return sim_cache_dirty(hpa, &dirty);
+}
+
+/* The next page at or after number *@pos that @wanted() is true for. */
+static void *next_page(loff_t *pos, bool (*wanted)(u64 hpa))
+{
 	u64 hpa;
 
 	for (;; (*pos)++) {
 		hpa = page_of_number(*pos);
 		if (hpa == U64_MAX)
 			return NULL;
-		if (owned_page(hpa, &level))
+		if (wanted(hpa))
 			return pos;
 	}
 }
 
 static void *owned_pages_start(struct seq_file *m, loff_t *pos)
 {
-	return next_owned(pos);
+	return next_page(pos, is_owned);
 }
 
 static void *owned_pages_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	(*pos)++;
-	return next_owned(pos);
+	return next_page(pos, is_owned);
 }
 
-static void owned_pages_stop(struct seq_file *m, void *v)
+static void pages_stop(struct seq_file *m, void *v)
 {
 }
 
@@ -116,10 +131,39 @@ static int owned_pages_show(struct seq_file *m, void *v)
 static const struct seq_operations owned_pages_sops = {
 	.start = owned_pages_start,
 	.next = owned_pages_next,
-	.stop = owned_pages_stop,
+	.stop = pages_stop,
 	.show = owned_pages_show,
 };
 DEFINE_SEQ_ATTRIBUTE(owned_pages);
+
+static void *dirty_pages_start(struct seq_file *m, loff_t *pos)
+{
+	return next_page(pos, is_dirty);
+}
+
+static void *dirty_pages_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	(*pos)++;
+	return next_page(pos, is_dirty);
+}
+
+static int dirty_pages_show(struct seq_file *m, void *v)
+{
+	u64 hpa = page_of_number(*(loff_t *)v);
+	struct sim_dirty dirty;
+
+	if (sim_cache_dirty(hpa, &dirty))
+		seq_printf(m, "hpa=0x%llx keyid=%u leaf=%u\n", hpa, dirty.keyid, dirty.leaf);
+	return 0;
+}
+
+static const struct seq_operations dirty_pages_sops = {
+	.start = dirty_pages_start,
+	.next = dirty_pages_next,
+	.stop = pages_stop,
+	.show = dirty_pages_show,
+};
+DEFINE_SEQ_ATTRIBUTE(dirty_pages);
 
 /* The next TDR at or after page number *@number; TDCS is NULL while incomplete. */
 static bool next_td(u64 *number, struct sim_td *td)
@@ -257,6 +301,7 @@ static int __init sim_debugfs_init(void)
 	debugfs_create_file("tds", 0400, dir, NULL, &tds_fops);
 	debugfs_create_file("td_leaves", 0400, dir, NULL, &td_leaves_fops);
 	debugfs_create_file("owned_pages", 0400, dir, NULL, &owned_pages_fops);
+	debugfs_create_file("dirty_pages", 0400, dir, NULL, &dirty_pages_fops);
 	debugfs_create_file("null_cipher", 0600, dir, NULL, &null_cipher_fops);
 	sim_account_debugfs(dir);
 	sim_env_debugfs(dir);

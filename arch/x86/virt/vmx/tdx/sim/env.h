@@ -156,6 +156,19 @@ unsigned int tdx_sim_host_package(void);
 /* Polled at the points where a leaf may be interrupted. */
 bool tdx_sim_host_interrupt_pending(void);
 
+/* What a page is used for that has left a TD. */
+enum sim_page_use {
+	SIM_USE_PRIVATE,	/* given to the module, under another KeyID */
+	SIM_USE_SHARED,		/* operand in shared memory */
+	SIM_USE_FREED,		/* back in the page allocator, if that can be seen */
+};
+
+/*
+ * The page at @hpa is in @use while cache lines under @keyid can still overwrite
+ * it, which are there since @leaf took it from its TD: a mistake of the host.
+ */
+void tdx_sim_host_dirty_page(u64 hpa, u16 keyid, u16 leaf, enum sim_page_use use);
+
 /*
  * AES-256-GCM: init, any number of auth, then any number of crypt, then final.
  * dst may equal src.  sim_gcm_verify() compares in constant time.  A context

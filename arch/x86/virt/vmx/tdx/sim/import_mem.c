@@ -144,13 +144,19 @@ static struct refusal migrate(struct import_mem *m, struct import_entry *e,
 		return r;
 
 	page = sim_ptr(hpa);
+	sim_cache_take(hpa, 0, m->td.tdr->hkid);
 	if (!pending)
 		decrypt_page(m, page, src);
 	r = check_mac(m, e);
 	if (r.status) {
-		/* The page stays with the host, which must not see a plaintext. */
-		if (!pending)
+		/*
+		 * The page stays with the host, which must not see a plaintext.  What
+		 * was decrypted into it is in the cache.
+		 */
+		if (!pending) {
 			memset(page, 0, SIM_PAGE_SIZE);
+			sim_cache_leave(hpa, 0, m->td.tdr->hkid, m->c->leaf);
+		}
 		return r;
 	}
 
@@ -197,6 +203,7 @@ static struct refusal cancel(struct import_mem *m, struct import_entry *e, struc
 	struct tdcs *tdcs = m->td.tdcs;
 	struct pamt_entry *pamt;
 	struct refusal r;
+	u64 hpa;
 
 	if (state != SEPT_MAPPED && state != SEPT_PENDING)
 		return refuse_state();
@@ -210,9 +217,12 @@ static struct refusal cancel(struct import_mem *m, struct import_entry *e, struc
 	if (FIELD_GET(BEPOCH_MIG_EPOCH, pamt->bepoch) >= tdcs->mig_epoch) {
 		r = refuse_epoch();
 	} else {
+		hpa = sept_hpa(w->entry);
 		sept_set_free(w, tdcs);
 		sim_atomic_dec64(&m->td.tdr->chldcnt);
 		sim_pamt_free(pamt);
+		if (state == SEPT_MAPPED)
+			sim_cache_leave(hpa, 0, m->td.tdr->hkid, m->c->leaf);
 	}
 	sim_unlock(&pamt->lock, SIM_EXCL);
 	return r;

@@ -5,16 +5,23 @@
 #include "leaves.h"
 #include "mem.h"
 
-static void take_page(struct mem_op *op, struct pamt_entry *pe)
+static void take_page(struct mem_op *op, u64 page, struct pamt_entry *pe)
 {
 	sim_atomic_add64(&op->td.tdr->chldcnt, SIM_LEVEL_PAGES(op->level));
+	sim_cache_take(page, op->level, op->td.tdr->hkid);
 	sim_pamt_assign(pe, PT_REG, op->td.tdr_pa);
 }
 
-static void drop_page(struct mem_op *op, struct pamt_entry *pe)
+/*
+ * Nobody has written to a page that the guest has not accepted, except an import
+ * that failed.
+ */
+static void drop_page(struct sim_call *c, struct mem_op *op, u64 page, struct pamt_entry *pe)
 {
-	sim_atomic_add64(&op->td.tdr->chldcnt, -SIM_LEVEL_PAGES(op->level));
 	sim_pamt_free(pe);
+	if (!sept_is_pending(sept_state(op->w.entry)) ||
+	    op->td.tdcs->op_state == OP_FAILED_IMPORT)
+		sim_cache_leave(page, op->level, op->td.tdr->hkid, c->leaf);
 }
 
 u64 tdx_sim_mem_page_add(struct sim_call *c)
@@ -49,7 +56,7 @@ u64 tdx_sim_mem_page_add(struct sim_call *c)
 	memcpy(sim_ptr(page), sim_ptr(source), SIM_PAGE_SIZE);
 	sept_set(&op.w, SEPT_MAPPED, page);
 	sim_mrtd_record(op.td.tdcs, "MEM.PAGE.ADD", op.gpa);
-	take_page(&op, pe);
+	take_page(&op, page, pe);
 	return SIM_SUCCESS;
 }
 
@@ -66,7 +73,7 @@ u64 tdx_sim_mem_page_aug(struct sim_call *c)
 	err = sim_get_free_range(c, page, R8, op.level, &pe);
 	if (err)
 		return err;
-	take_page(&op, pe);
+	take_page(&op, page, pe);
 	sept_set(&op.w, SEPT_PENDING, page);
 	return SIM_SUCCESS;
 }
@@ -87,8 +94,9 @@ u64 tdx_sim_mem_page_remove(struct sim_call *c)
 		err = mem_check_tracked(c, &op, pe);
 	if (err)
 		return err;
+	sim_atomic_add64(&op.td.tdr->chldcnt, -SIM_LEVEL_PAGES(op.level));
+	drop_page(c, &op, page, pe);
 	sept_set_free(&op.w, op.td.tdcs);
-	drop_page(&op, pe);
 	c->regs->r[RCX] = page;
 	return SIM_SUCCESS;
 }
@@ -119,8 +127,9 @@ u64 tdx_sim_mem_page_relocate(struct sim_call *c)
 
 	if (!sept_is_pending(state))
 		memcpy(sim_ptr(target), sim_ptr(source), SIM_PAGE_SIZE);
+	sim_cache_take(target, 0, op.td.tdr->hkid);
 	sim_pamt_assign(to, PT_REG, op.td.tdr_pa);
-	sim_pamt_free(from);
+	drop_page(c, &op, source, from);
 	sept_set(&op.w, sept_unblocked(state), target);
 	c->regs->r[RCX] = source;
 	return SIM_SUCCESS;
@@ -220,6 +229,7 @@ u64 tdx_sim_mem_page_promote(struct sim_call *c)
 	}
 	sim_atomic_dec64(&op.td.tdr->chldcnt);
 	sim_pamt_free(pe);
+	sim_cache_leave(page, 0, op.td.tdr->hkid, c->leaf);
 	c->regs->r[RCX] = page;
 	return SIM_SUCCESS;
 }
@@ -260,6 +270,7 @@ u64 tdx_sim_mem_page_demote(struct sim_call *c)
 		return err | RCX;
 	sept_set(&op.w, SEPT_NL_MAPPED, page);
 	sim_atomic_inc64(&op.td.tdr->chldcnt);
+	sim_cache_take(page, 0, op.td.tdr->hkid);
 	sim_pamt_assign(pe, PT_EPT, op.td.tdr_pa);
 	return SIM_SUCCESS;
 }

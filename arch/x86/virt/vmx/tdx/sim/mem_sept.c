@@ -28,6 +28,7 @@ u64 mem_get_td_with_flags(struct sim_call *c, struct mem_op *op)
 static void add_table(struct mem_op *op, u64 page, struct pamt_entry *pe)
 {
 	memset(sim_ptr(page), 0, SIM_PAGE_SIZE);
+	sim_cache_take(page, 0, op->td.tdr->hkid);
 	sim_pamt_assign(pe, PT_EPT, op->td.tdr_pa);
 	sim_atomic_inc64(&op->td.tdr->chldcnt);
 	sept_set(&op->w, SEPT_NL_MAPPED, page);
@@ -173,6 +174,7 @@ u64 tdx_sim_mem_sept_remove(struct sim_call *c)
 	sept_set(&op.w, SEPT_FREE, 0);
 	sim_atomic_dec64(&op.td.tdr->chldcnt);
 	sim_pamt_free(pe);
+	sim_cache_leave(page, 0, op.td.tdr->hkid, c->leaf);
 	c->regs->r[RCX] = page;
 	return SIM_SUCCESS;
 }

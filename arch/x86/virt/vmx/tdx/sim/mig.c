@@ -46,6 +46,7 @@ u64 tdx_sim_mig_stream_create(struct sim_call *c)
 
 	memset(page, 0, SIM_PAGE_SIZE);
 	sim_atomic_inc64(&td.tdr->chldcnt);
+	sim_cache_take(hpa, 0, td.tdr->hkid);
 	sim_pamt_assign(pamt, PT_TDCX, td.tdr_pa);
 	td.migsc_links[td.tdcs->num_migs] = hpa;
 	td.tdcs->num_migs++;

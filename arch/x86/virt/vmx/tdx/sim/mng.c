@@ -30,6 +30,7 @@ u64 tdx_sim_mng_create(struct sim_call *c)
 	sim_module.kot[hkid].state = KOT_ASSIGNED;
 	tdr->hkid = hkid;
 	tdr->lifecycle = TD_HKID_ASSIGNED;
+	sim_cache_take(c->in.r[RCX], 0, sim_module.global_hkid);
 	sim_pamt_assign(pe, PT_TDR, 0);
 	return SIM_SUCCESS;
 }
@@ -90,6 +91,7 @@ u64 tdx_sim_mng_addcx(struct sim_call *c)
 	td.tdr->tdcx_pa[index] = pa;
 	td.tdr->num_tdcx = index + 1;
 	sim_atomic_inc64(&td.tdr->chldcnt);
+	sim_cache_take(pa, 0, td.tdr->hkid);
 	sim_pamt_assign(pe, PT_TDCX, td.tdr_pa);
 	return SIM_SUCCESS;
 }

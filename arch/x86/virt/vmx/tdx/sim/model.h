@@ -556,6 +556,29 @@ u64 sim_pamt_demote(u64 hpa, int level);
 struct sim_tdmr;
 void sim_pamt_init(const struct sim_tdmr *tdmr, u64 first, u64 count);
 
+/* --------------------------------------- cache lines of free pages (cache.c) */
+
+/* Lines that a page may have in the caches, and the leaf that left them there. */
+struct sim_dirty {
+	u16 keyid;
+	u16 leaf;
+};
+
+/*
+ * @leaf made the page of @level free, whose PAMT entry is locked exclusively: lines
+ * under @keyid may be left.
+ */
+void sim_cache_leave(u64 hpa, int level, u16 keyid, u16 leaf);
+/* A free page, locked exclusively, comes into use under @keyid. */
+void sim_cache_take(u64 hpa, int level, u16 keyid);
+/* The host uses the page that @hpa is in. */
+void sim_cache_host_use(u64 hpa, enum sim_page_use use);
+/* Are lines left of the 4 KiB page? */
+bool sim_cache_dirty(u64 hpa, struct sim_dirty *dirty);
+/* Lines under @keyid were written back: of a page, or all. */
+void sim_cache_flush_page(struct pamt_entry *pe, u16 keyid);
+void sim_cache_flush_keyid(u16 keyid);
+
 /* ------------------------------------------------------- the guest's side */
 
 /* What TDH.VP.ENTER returns to the host when the guest leaves. */
@@ -654,6 +677,7 @@ struct sim_module {
 	struct sim_lock kot_lock;
 	struct {
 		u8 state;	/* enum kot_state */
+		u32 flushes;	/* write backs of all its lines */
 		u64 wbinvd_bitmap;
 	} kot[SIM_MAX_HKIDS];
 	/* cache write back, per package */

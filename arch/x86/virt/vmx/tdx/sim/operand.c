@@ -65,9 +65,15 @@ bool sim_shared_hpa_form(u64 hpa, u64 align)
  */
 static bool page_is_private(u64 hpa)
 {
-	const struct pamt_entry *pe = sim_pamt(hpa);
+	const struct pamt_entry *pe;
+	int level;
 
-	return (pe && pe->type != PT_NDA && pe->type != PT_RSVD) || sim_pamt_contains(hpa);
+	for (level = 0; level < SIM_NR_PAMT_LEVELS; level++) {
+		pe = sim_pamt_level(hpa, level);
+		if (pe && READ_ONCE(pe->type) != PT_NDA && pe->type != PT_RSVD)
+			return true;
+	}
+	return sim_pamt_contains(hpa);
 }
 
 u64 sim_check_shared_hpa(u64 hpa, u64 align, u32 operand)
@@ -75,6 +81,7 @@ u64 sim_check_shared_hpa(u64 hpa, u64 align, u32 operand)
 	if (!sim_shared_hpa_form(hpa, align) || !sim_ptr(hpa) ||
 	    page_is_private(sim_strip_hkid(hpa)))
 		return SIM_OPERAND_INVALID | operand;
+	sim_cache_host_use(sim_strip_hkid(hpa), SIM_USE_SHARED);
 	return SIM_SUCCESS;
 }
 

@@ -192,7 +192,7 @@ void sim_pamt_assign(struct pamt_entry *pe, enum pamt_type type, u64 tdr_pa)
 
 	pe->owner_hi = owner >> 32;
 	pe->owner_lo = lower_32_bits(owner);
-	pe->bepoch = 0;
+	WRITE_ONCE(pe->bepoch, 0);
 	WRITE_ONCE(pe->type, type);
 }
 

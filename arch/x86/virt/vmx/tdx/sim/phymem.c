@@ -72,6 +72,7 @@ u64 tdx_sim_phymem_page_reclaim(struct sim_call *c)
 {
 	u64 hpa = c->in.r[RCX];
 	struct pamt_entry *pe;
+	bool is_tdr;
 	int level;
 	u64 err;
 
@@ -84,10 +85,14 @@ u64 tdx_sim_phymem_page_reclaim(struct sim_call *c)
 	report_page(c, pe, level);
 	if (!IS_ALIGNED(hpa, SIM_LEVEL_SIZE(level)))
 		return SIM_OPERAND_INVALID | RCX;
-	err = pe->type == PT_TDR ? reclaim_tdr(hpa) : reclaim_child(c, pe, level);
+	is_tdr = pe->type == PT_TDR;
+	err = is_tdr ? reclaim_tdr(hpa) : reclaim_child(c, pe, level);
 	if (err)
 		return err;
 	sim_pamt_free(pe);
+	/* The KeyID of the TD was written back before it became free. */
+	if (is_tdr)
+		sim_cache_leave(hpa, 0, sim_module.global_hkid, c->leaf);
 	return SIM_SUCCESS;
 }
 
@@ -96,8 +101,12 @@ u64 tdx_sim_phymem_page_wbinvd(struct sim_call *c)
 	struct pamt_entry *pe;
 	u64 hpa = c->in.r[RCX];
 	u64 keyid = (u64)sim_hkid(hpa) << sim_module.platform.hkid_shift;
+	u64 err;
 
-	return sim_get_page(c, hpa & ~keyid, RCX, 0, SIM_SHARED, PT_NDA, &pe);
+	err = sim_get_page(c, hpa & ~keyid, RCX, 0, SIM_SHARED, PT_NDA, &pe);
+	if (!err)
+		sim_cache_flush_page(pe, sim_hkid(hpa));
+	return err;
 }
 
 /* KeyIDs whose TDs are flushed: a bit for each. */
@@ -146,8 +155,9 @@ u64 tdx_sim_phymem_cache_wb(struct sim_call *c)
 	}
 	sim_module.wb[pkg].next_block = 0;
 	for (i = 0; i < SIM_MAX_HKIDS; i++) {
-		if (sim_module.wb[pkg].hkids & BIT_ULL(i))
-			sim_atomic_andnot64(&sim_module.kot[i].wbinvd_bitmap, BIT_ULL(pkg));
+		if ((sim_module.wb[pkg].hkids & BIT_ULL(i)) &&
+		    !sim_atomic_andnot64(&sim_module.kot[i].wbinvd_bitmap, BIT_ULL(pkg)))
+			sim_cache_flush_keyid(i);
 	}
 	return SIM_SUCCESS;
 }

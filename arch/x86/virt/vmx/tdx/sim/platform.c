@@ -112,6 +112,8 @@ static int __init tdx_sim_init(void)
 
 	ret = sim_svm_init();
 	if (!ret)
+		ret = sim_page_free_init();
+	if (!ret)
 		ret = sim_insn_init();
 	if (ret)
 		pr_err("initialization failed: %d\n", ret);

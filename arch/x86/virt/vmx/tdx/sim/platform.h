@@ -40,6 +40,9 @@ void sim_env_debugfs(struct dentry *dir);
 bool sim_env_null_cipher(void);
 void sim_env_set_null_cipher(bool on);
 
+/* page_free.c */
+int sim_page_free_init(void);
+
 /* account.c */
 void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs);
 void sim_account_debugfs(struct dentry *dir);

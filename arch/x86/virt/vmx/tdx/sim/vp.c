@@ -54,6 +54,7 @@ u64 tdx_sim_vp_create(struct sim_call *c)
 	vps->num_pages = 1;
 	vps->page_pa[TDVPS_MGMT] = pa;
 	sim_atomic_inc64(&td.tdr->chldcnt);
+	sim_cache_take(pa, 0, td.tdr->hkid);
 	sim_pamt_assign(pe, PT_TDVPR, td.tdr_pa);
 	return SIM_SUCCESS;
 }
@@ -84,6 +85,7 @@ u64 tdx_sim_vp_addcx(struct sim_call *c)
 	vps->page_pa[vps->num_pages] = pa;
 	vps->num_pages++;
 	sim_atomic_inc64(&vp.td.tdr->chldcnt);
+	sim_cache_take(pa, 0, vp.td.tdr->hkid);
 	sim_pamt_assign(pe, PT_TDCX, vp.td.tdr_pa);
 	return SIM_SUCCESS;
 }
