@@ -318,19 +318,42 @@ unfreeze:
 	return r;
 }
 
+/*
+ * The TDX module may have written to a page that is not, or no longer, one of the
+ * TD.  Nobody else must get it before the caches are clean, so do this as long as
+ * its SPTE is frozen.
+ */
+static void tdx_mig_clean_page(struct kvm *kvm, kvm_pfn_t pfn)
+{
+	u64 err = tdh_phymem_page_wbinvd_hkid((u16)to_kvm_tdx(kvm)->hkid, pfn);
+
+	if (TDX_BUG_ON(err, TDH_PHYMEM_PAGE_WBINVD, kvm)) {
+		/* Leak the page, it can not be used for anything. */
+		get_page(pfn_to_page(pfn));
+		return;
+	}
+
+	tdx_quirk_reset_paddr(PFN_PHYS(pfn), PAGE_SIZE);
+}
+
 /* A page that was imported before has been taken from the TD again. */
 static void tdx_mig_import_canceled(struct kvm *kvm, struct kvm_mirror_leaf *leaf)
 {
-	kvm_pfn_t pfn = kvm_tdp_mmu_mirror_old_pfn(leaf);
-	u64 err;
-
+	tdx_mig_clean_page(kvm, kvm_tdp_mmu_mirror_old_pfn(leaf));
 	kvm_tdp_mmu_mirror_unmap(kvm, leaf);
+}
 
-	err = tdh_phymem_page_wbinvd_hkid((u16)to_kvm_tdx(kvm)->hkid, pfn);
-	if (TDX_BUG_ON(err, TDH_PHYMEM_PAGE_WBINVD, kvm))
-		return;
+/*
+ * A page was not imported.  If its MAC is wrong, the TDX module has decrypted it
+ * through the KeyID of the TD all the same.
+ */
+static void tdx_mig_import_refused(struct kvm *kvm, struct tdx_mig_import_page *import)
+{
+	/* The TD still has the page that was there before, which may be this one. */
+	if (import->page && !kvm_tdp_mmu_mirror_was_present(&import->leaf))
+		tdx_mig_clean_page(kvm, page_to_pfn(import->page));
 
-	tdx_quirk_reset_paddr(PFN_PHYS(pfn), PAGE_SIZE);
+	kvm_tdp_mmu_mirror_unfreeze(kvm, &import->leaf);
 }
 
 /*
@@ -359,7 +382,7 @@ static void tdx_mig_commit(struct tdx_mig_stream *stream, unsigned int nr, unsig
 		} else if (success && import->op == TDX_MIG_GPA_OP_CANCEL) {
 			tdx_mig_import_canceled(kvm, &import->leaf);
 		} else {
-			kvm_tdp_mmu_mirror_unfreeze(kvm, &import->leaf);
+			tdx_mig_import_refused(kvm, import);
 		}
 	}
 }
