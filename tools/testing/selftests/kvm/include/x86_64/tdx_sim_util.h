@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The software TDX platform in KVM selftests: its counters, and its knob for
- * interrupts.  A machine with TDX has neither.
+ * The software TDX platform in KVM selftests: its counters and knobs.  A machine
+ * with TDX has neither.
  */
 #ifndef SELFTEST_KVM_TDX_SIM_UTIL_H
 #define SELFTEST_KVM_TDX_SIM_UTIL_H
@@ -23,5 +23,7 @@ u64 td_sim_count_leaf(unsigned int leaf);
  * those that are there.  Stays when the process ends.
  */
 void td_sim_interrupt_every(u32 n);
+/* Free pages with cache lines under a private KeyID, on other platforms 0. */
+int td_sim_count_dirty_pages(void);
 
 #endif /* SELFTEST_KVM_TDX_SIM_UTIL_H */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The software TDX platform in KVM selftests: its counters, and its knob for
- * interrupts.
+ * The software TDX platform in KVM selftests: its counters and knobs.
  */
 #include "kvm_util.h"
 #include "tdx_sim_util.h"
 
 #define TD_SIM_LEAVES		"/sys/kernel/debug/tdx_sim/leaves"
 #define TD_SIM_INTERRUPT_EVERY	"/sys/kernel/debug/tdx_sim/interrupt_every"
+#define TD_SIM_DIRTY_PAGES	"/sys/kernel/debug/tdx_sim/dirty_pages"
 
 bool td_sim_is_present(void)
 {
@@ -31,13 +31,35 @@ u64 td_sim_count_leaf(unsigned int leaf)
 	return ret;
 }
 
+static void td_sim_write(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", path, errno, strerror(errno));
+	fputs(text, f);
+	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", path, errno, strerror(errno));
+}
+
 void td_sim_interrupt_every(u32 n)
 {
-	FILE *f = fopen(TD_SIM_INTERRUPT_EVERY, "w");
+	char text[16];
 
-	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", TD_SIM_INTERRUPT_EVERY, errno,
-		    strerror(errno));
-	fprintf(f, "%u\n", n);
-	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", TD_SIM_INTERRUPT_EVERY,
-		    errno, strerror(errno));
+	snprintf(text, sizeof(text), "%u\n", n);
+	td_sim_write(TD_SIM_INTERRUPT_EVERY, text);
+}
+
+int td_sim_count_dirty_pages(void)
+{
+	FILE *f = fopen(TD_SIM_DIRTY_PAGES, "r");
+	char line[128];
+	int nr = 0;
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		pr_info("Dirty page: %s", line);
+		nr++;
+	}
+	fclose(f);
+	return nr;
 }
