@@ -5,12 +5,15 @@
  */
 #include "fixture.h"
 #include "invariants.h"
+#include "metadata.h"
 #include "tap.h"
 
 #define EXIT_TDCALL		77
 #define EXIT_EPT_VIOLATION	48
 #define OTHER_LP		1
 #define R12_SELECTED		BIT_ULL(R12)
+#define HOST_RBP		0x1111111111111111ULL
+#define GUEST_RBP		0x2222222222222222ULL
 
 static struct fx_pair pair;
 
@@ -122,6 +125,57 @@ static void test_vmcall(void)
 	machine_set_guest(NULL);
 }
 
+static void select_rbp(struct sim_vp *vp, struct sim_td_exit *exit)
+{
+	vp->vps->gpr[RCX] = BIT_ULL(RBP);
+	vp->vps->gpr[RBP] = GUEST_RBP;
+	exit->rax = EXIT_TDCALL;
+	exit->rcx = BIT_ULL(RBP);
+}
+
+static void select_nothing(struct sim_vp *vp, struct sim_td_exit *exit)
+{
+	vp->vps->gpr[RCX] = 0;
+	vp->vps->gpr[RBP] = GUEST_RBP;
+	exit->rax = EXIT_TDCALL;
+}
+
+/* RBP of the host after a stay in the guest. */
+static u64 rbp_after(machine_guest_fn guest)
+{
+	struct tdx_sim_regs regs = {
+		.r = { [RAX] = LEAF_VP_ENTER, [RCX] = pair.src.vp[0], [RBP] = HOST_RBP },
+	};
+
+	machine_set_guest(guest);
+	tdx_sim_seamcall(&regs);
+	machine_set_guest(NULL);
+	return regs.r[RBP];
+}
+
+static u64 vmcall_with_rbp(void)
+{
+	return fx_tdcall(pair.src.tdr, TDG_VP_VMCALL, &(struct fx_args){ .rcx = BIT_ULL(RBP) });
+}
+
+static void test_rbp(void)
+{
+	struct sim_td td;
+
+	fx_restore(0);
+	tap_equal(rbp_after(NULL), 0, "an interrupt of a TD clears RBP of the host");
+	tap_equal(rbp_after(select_nothing), 0, "so does a TDVMCALL");
+	tap_equal(rbp_after(select_rbp), GUEST_RBP, "unless the guest passes its own");
+	tap_equal(vmcall_with_rbp(), EXIT_TDCALL, "which it may do");
+
+	fx_restore(0);
+	probe_td(pair.src.tdr, &td);
+	td.tdcs->config_flags |= SIM_CONFIG_NO_RBP_MOD;
+	tap_equal(rbp_after(NULL), HOST_RBP, "an interrupt of a TD with NO_RBP_MOD leaves RBP");
+	tap_equal(rbp_after(select_nothing), HOST_RBP, "so does a TDVMCALL");
+	tap_equal(vmcall_with_rbp(), SIM_OPERAND_INVALID | RCX, "and the guest must not pass one");
+}
+
 static u64 fault_gpa;
 
 static void fault(struct sim_vp *vp, struct sim_td_exit *exit)
@@ -182,6 +236,7 @@ int main(void)
 	test_tracking();
 	test_exclusion();
 	test_vmcall();
+	test_rbp();
 	test_zero_step();
 	test_broken_vcpu();
 	return tap_done();

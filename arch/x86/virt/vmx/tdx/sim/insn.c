@@ -7,9 +7,11 @@
  * VMX instructions exist as far as kvm-intel needs them to load and to run
  * TDs.  A VMLAUNCH always fails: there are no VMX guests.
  */
+#include <linux/bug.h>
 #include <linux/kdebug.h>
 #include <linux/percpu.h>
 #include <linux/ptrace.h>
+#include <linux/ratelimit.h>
 #include <linux/string.h>
 #include <asm/insn.h>
 #include <asm/insn-eval.h>
@@ -91,6 +93,10 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	copy_from_ptregs(&regs, pt);
 	sim_env_enter(pt->flags & X86_EFLAGS_IF);
 	tdx_sim_seamcall(&regs);
+	/* Whether that does harm depends on what the compiler keeps there. */
+	WARN_RATELIMIT(regs.r[RBP] != pt->bp,
+		       "tdx_sim: SEAMCALL leaf %u has changed RBP, which the kernel does not save\n",
+		       leaf);
 	copy_to_ptregs(pt, &regs);
 	sim_account_seamcall(leaf, start, &regs);
 	return true;

@@ -7,6 +7,7 @@
  * released before the guest runs, so that leaves can work next to it.
  */
 #include "leaves.h"
+#include "metadata.h"
 
 #define ENTER_RESERVED		(GENMASK_ULL(11, 0) | GENMASK_ULL(63, 54))
 #define ENTER_HOST_HINT		BIT_ULL(52)
@@ -21,23 +22,25 @@
 /* RCX of a TDVMCALL: registers that the host and the guest share. */
 #define VMCALL_GPRS		GENMASK_ULL(15, 0)
 
-static void clear_outputs(struct sim_call *c)
+/* RBP belongs to the host if the TD was configured so, else it is an output. */
+static void clear_outputs(struct sim_call *c, const struct sim_vp *vp)
 {
+	bool keep_rbp = vp->td.tdcs->config_flags & SIM_CONFIG_NO_RBP_MOD;
 	u64 *r = c->regs->r;
 	int i;
 
-	/* RBP belongs to the host. */
 	for (i = RCX; i < SIM_NR_REGS; i++) {
-		if (i != RSP && i != RBP)
+		if (i != RSP && (i != RBP || !keep_rbp))
 			r[i] = 0;
 	}
 }
 
-static void set_outputs(struct sim_call *c, const struct sim_td_exit *exit)
+static void set_outputs(struct sim_call *c, const struct sim_vp *vp,
+			const struct sim_td_exit *exit)
 {
 	u64 *r = c->regs->r;
 
-	clear_outputs(c);
+	clear_outputs(c, vp);
 	r[RCX] = exit->rcx;
 	r[RDX] = exit->rdx;
 	r[R8] = exit->r8;
@@ -75,7 +78,7 @@ static u64 finish_exit(struct sim_call *c, struct sim_vp *vp, const struct sim_t
 {
 	struct tdvps *vps = vp->vps;
 
-	set_outputs(c, exit);
+	set_outputs(c, vp, exit);
 	switch (exit->rax & STATUS_CODE & ~SIM_FATAL) {
 	case SIM_SUCCESS:
 	case SIM_CROSS_TD_FAULT:
@@ -136,7 +139,7 @@ static u64 enter_guest(struct sim_call *c, struct sim_vp *vp, unsigned int op_lo
 
 	err = sim_zero_step_enter(vp, &exit);
 	if (!err && exit.pending) {
-		set_outputs(c, &exit);
+		set_outputs(c, vp, &exit);
 		vps->last_td_exit = LAST_EXIT_ASYNC_FAULT;
 		err = exit.rax;
 	}
