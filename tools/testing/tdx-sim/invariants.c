@@ -262,7 +262,7 @@ static bool check_td(struct survey *s, u64 tdr_pa)
 	s->exported = 0;
 	s->dirty = 0;
 	return check_td_locks(s) && check_streams(s) &&
-	       check_table(s, s->td.sept_root, 0, SEPT_ROOT_LEVEL) && check_counters(s);
+	       check_table(s, s->td.sept_root, 0, sept_root_level(&s->td)) && check_counters(s);
 }
 
 static bool check_page(const struct survey *s, u64 hpa)

@@ -5,6 +5,7 @@
  */
 #include "fixture.h"
 #include "invariants.h"
+#include "metadata.h"
 #include "tap.h"
 
 #define GPA_OP_CANCEL	BIT_ULL(53)
@@ -191,6 +192,43 @@ static void test_tracking(void)
 	       "counters and Secure EPT agree");
 }
 
+static u64 init_with_eptp(struct fx_td *td, u16 hkid, u64 eptp_controls)
+{
+	u64 params = fx_hpages(1);
+	u8 *p = fx_mem(params);
+
+	fx_td_create(td, hkid);
+	put_unaligned_le64(3, p + 8);
+	put_unaligned_le16(4, p + 0x10);
+	put_unaligned_le64(eptp_controls, p + 0x18);
+	put_unaligned_le16(100, p + 0x28);
+	return fx_call(LEAF_MNG_INIT, .rcx = td->tdr, .rdx = params);
+}
+
+static void test_five_levels(void)
+{
+	struct fx_td td;
+
+	tap_equal(init_with_eptp(&td, 40 + 1, SIM_EPTP_WB_5LEVEL),
+		  SIM_OPERAND_INVALID | OPND_EPTP_CONTROLS,
+		  "a processor with four levels has no TD with five");
+	sim_module.platform.ept_levels = 5;
+	tap_equal(init_with_eptp(&td, 40 + 2, SIM_EPTP_WB_5LEVEL), 0,
+		  "a processor with five levels has");
+	tap_equal(fx_call(LEAF_MEM_SEPT_ADD, .rcx = 3, .rdx = td.tdr, .r8 = fx_page()),
+		  SIM_EPT_WALK_FAILED | RCX, "it needs the table of the highest level first");
+	fx_must(LEAF_MEM_SEPT_ADD, .rcx = 4, .rdx = td.tdr, .r8 = fx_page());
+	fx_sept_add(&td, 0x1000);
+	fx_page_add(&td, 0x1000, 'F');
+	tap_ok(!invariants_broken(MACHINE_TDMR_BASE, fx_pages_end()), "then it gets pages");
+	tap_equal(init_with_eptp(&td, 40 + 3, SIM_EPTP_WB_4LEVEL), 0, "four levels are possible");
+	tap_equal(fx_call(LEAF_MEM_SEPT_ADD, .rcx = 4, .rdx = td.tdr, .r8 = fx_page()),
+		  SIM_OPERAND_INVALID | RCX, "and have no table of the highest level");
+	tap_equal(init_with_eptp(&td, 40 + 4, SIM_EPTP_WB_5LEVEL + 8),
+		  SIM_OPERAND_INVALID | OPND_EPTP_CONTROLS, "there are no six levels");
+	sim_module.platform.ept_levels = 0;
+}
+
 int main(void)
 {
 	test_states();
@@ -202,5 +240,6 @@ int main(void)
 	fx_pair_start(&pair);
 	test_export_states();
 	test_tracking();
+	test_five_levels();
 	return tap_done();
 }

@@ -11,6 +11,9 @@
 #define CPUID_1_ECX_VMX			BIT(5)
 #define CPUID_1_ECX_X2APIC		BIT(21)
 #define CPUID_1_EDX_SELFSNOOP		BIT(27)
+#define CPUID_7_EBX_HLE			BIT(4)
+#define CPUID_7_EBX_RTM			BIT(11)
+#define CPUID_7_ECX_WAITPKG		BIT(5)
 #define CPUID_7_ECX_TME			BIT(13)
 #define CPUID_7_ECX_MOVDIR64B		BIT(28)
 #define CPUID_7_EDX_ARCH_CAPABILITIES	BIT(29)
@@ -45,7 +48,8 @@ void sim_host_cpuid(unsigned int *eax, unsigned int *ebx, unsigned int *ecx, uns
 
 /*
  * What the module can give to a TD: only what the CPU executes, and what the
- * platform provides on top of it.
+ * platform provides on top of it.  TSX and WAITPKG no TD gets unless its VMM asks
+ * for them; KVM does not, and has to notice if another VMM did.
  */
 void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4])
 {
@@ -57,6 +61,9 @@ void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4])
 	/* The APIC of a TD is virtual, and so are these MSRs. */
 	if (leaf == 1)
 		regs[2] |= CPUID_1_ECX_X2APIC;
-	else if (leaf == 7 && subleaf == 0)
+	if (leaf == 7 && subleaf == 0) {
+		regs[1] |= CPUID_7_EBX_HLE | CPUID_7_EBX_RTM;
+		regs[2] |= CPUID_7_ECX_WAITPKG;
 		regs[3] |= CPUID_7_EDX_ARCH_CAPABILITIES;
+	}
 }

@@ -9,6 +9,8 @@
  *   dirty_pages		every free page with cache lines under a private KeyID
  *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
+ *   td_params		what other VMMs would ask for, see td_params.c
+ *   ept_levels		4, or 5 for a processor whose TDs may have five levels
  *
  * See account.c for what benchmarks read.
  *
@@ -289,6 +291,21 @@ static int null_cipher_set(void *unused, u64 on)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(null_cipher_fops, null_cipher_get, null_cipher_set, "%llu\n");
 
+static int ept_levels_get(void *unused, u64 *levels)
+{
+	*levels = sim_module.platform.ept_levels ?: 4;
+	return 0;
+}
+
+static int ept_levels_set(void *unused, u64 levels)
+{
+	if (levels != 4 && levels != 5)
+		return -EINVAL;
+	WRITE_ONCE(sim_module.platform.ept_levels, levels);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(ept_levels_fops, ept_levels_get, ept_levels_set, "%llu\n");
+
 static int __init sim_debugfs_init(void)
 {
 	struct dentry *dir;
@@ -303,6 +320,8 @@ static int __init sim_debugfs_init(void)
 	debugfs_create_file("owned_pages", 0400, dir, NULL, &owned_pages_fops);
 	debugfs_create_file("dirty_pages", 0400, dir, NULL, &dirty_pages_fops);
 	debugfs_create_file("null_cipher", 0600, dir, NULL, &null_cipher_fops);
+	debugfs_create_file("ept_levels", 0600, dir, NULL, &ept_levels_fops);
+	sim_td_params_debugfs(dir);
 	sim_account_debugfs(dir);
 	sim_env_debugfs(dir);
 	return 0;

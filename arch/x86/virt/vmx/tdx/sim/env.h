@@ -124,6 +124,8 @@ static inline u64 sim_atomic_andnot64(u64 *p, u64 bits)
  * @nr_lps: Logical processors; an LP number is below it
  * @nr_packages: Packages; KEY.CONFIG, CACHE.WB run once in each
  * @tsc_khz: Native TSC frequency
+ * @ept_levels: Levels of the processor's EPT, 4 if not set; with 5, TDs may have
+ *	either number
  * @features0: TDX_FEATURES0 bits beyond those of the baseline module; with
  *	SIM_FEATURES0_TOPOLOGY_ENUM the leaves of a newer module exist
  */
@@ -135,6 +137,7 @@ struct tdx_sim_platform {
 	u16 nr_lps;
 	u16 nr_packages;
 	u32 tsc_khz;
+	u8 ept_levels;
 	u64 features0;
 };
 

@@ -47,7 +47,7 @@ static void *translate_shared(struct sim_vp *vp, u64 gpa, u64 *entry)
 	int level;
 
 	*entry = 0;
-	for (level = SEPT_ROOT_LEVEL; level >= 0; level--) {
+	for (level = sept_root_level(&vp->td); level >= 0; level--) {
 		page = tdx_sim_host_page(sept_hpa(table));
 		if (!page)
 			return NULL;

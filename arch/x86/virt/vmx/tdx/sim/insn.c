@@ -19,7 +19,7 @@
 #include <asm/tlbflush.h>
 #include <asm/trapnr.h>
 
-#include "model.h"
+#include "leaves.h"
 #include "platform.h"
 
 #define ARITH_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
@@ -91,6 +91,8 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	}
 
 	copy_from_ptregs(&regs, pt);
+	if (leaf == LEAF_MNG_INIT)
+		sim_td_params_change(regs.r[RDX]);
 	sim_env_enter(pt->flags & X86_EFLAGS_IF);
 	tdx_sim_seamcall(&regs);
 	/* Whether that does harm depends on what the compiler keeps there. */

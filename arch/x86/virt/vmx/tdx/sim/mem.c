@@ -28,6 +28,8 @@ u64 mem_locate(struct sim_call *c, struct mem_op *op, int min_level, int max_lev
 {
 	u64 err;
 
+	if (max_level == SEPT_MAX_ROOT_LEVEL)
+		max_level = sept_root_level(&op->td);
 	if (!mem_mapping(c->in.r[RCX], min_level, max_level, &op->gpa, &op->level) ||
 	    !sept_gpa_private(&op->td, op->gpa))
 		return SIM_OPERAND_INVALID | RCX;
@@ -88,7 +90,7 @@ u64 tdx_sim_mem_range_block(struct sim_call *c)
 	struct mem_op op;
 	u64 err;
 
-	err = mem_begin(c, &op, 0, SEPT_ROOT_LEVEL, SIM_EXCL);
+	err = mem_begin(c, &op, 0, SEPT_MAX_ROOT_LEVEL, SIM_EXCL);
 	if (err == (SIM_EPT_ENTRY_STATE_INCORRECT | RCX) &&
 	    sept_is_blocked(sept_state(op.w.entry)))
 		return SIM_GPA_RANGE_ALREADY_BLOCKED | RCX;
@@ -111,7 +113,7 @@ u64 tdx_sim_mem_range_unblock(struct sim_call *c)
 	struct mem_op op;
 	u64 err;
 
-	err = mem_begin(c, &op, 0, SEPT_ROOT_LEVEL, SIM_EXCL);
+	err = mem_begin(c, &op, 0, SEPT_MAX_ROOT_LEVEL, SIM_EXCL);
 	if (err)
 		return err;
 	state = sept_state(op.w.entry);

@@ -25,7 +25,8 @@ bool mem_mapping(u64 mapping, int min_level, int max_level, u64 *gpa, int *level
 /*
  * TD in RDX, mapping in RCX: check both, lock TD, tree and entry, and check
  * that the leaf may work on the entry's state.  RCX and RDX are zeroed, and
- * describe the entry after errors that concern it.
+ * describe the entry after errors that concern it.  SEPT_MAX_ROOT_LEVEL stands for
+ * the root of the TD.
  */
 u64 mem_begin(struct sim_call *c, struct mem_op *op, int min_level, int max_level,
 	      enum sim_lock_mode tree);

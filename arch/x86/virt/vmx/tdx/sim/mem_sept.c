@@ -96,7 +96,7 @@ u64 tdx_sim_mem_sept_add(struct sim_call *c)
 	}
 	err = mem_get_td_with_flags(c, &op);
 	if (!err)
-		err = mem_locate(c, &op, 1, SEPT_ROOT_LEVEL, SIM_SHARED);
+		err = mem_locate(c, &op, 1, SEPT_MAX_ROOT_LEVEL, SIM_SHARED);
 	if (!err)
 		err = sept_add(c, &op, allow_existing, page, &unused);
 	if (c->version) {
@@ -123,7 +123,7 @@ u64 tdx_sim_mem_sept_rd(struct sim_call *c)
 		return err;
 	if (l2_attributes && !(op.td.tdcs->attributes & SIM_ATTR_DEBUG))
 		return SIM_OPERAND_INVALID | RDX;
-	err = mem_locate(c, &op, 0, SEPT_ROOT_LEVEL, SIM_SHARED);
+	err = mem_locate(c, &op, 0, SEPT_MAX_ROOT_LEVEL, SIM_SHARED);
 	if (err)
 		return err;
 	if (l2_attributes)
@@ -157,7 +157,7 @@ u64 tdx_sim_mem_sept_remove(struct sim_call *c)
 		c->regs->r[RDX] = 0;
 		return SIM_OPERAND_INVALID | RAX;
 	}
-	err = mem_begin(c, &op, 1, SEPT_ROOT_LEVEL, SIM_EXCL);
+	err = mem_begin(c, &op, 1, SEPT_MAX_ROOT_LEVEL, SIM_EXCL);
 	if (err)
 		return err;
 	page = sept_hpa(op.w.entry);

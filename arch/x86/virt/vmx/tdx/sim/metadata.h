@@ -104,6 +104,7 @@ void md_init_imported_vp(struct sim_vp *vp);
 #define SIM_XFAM_FIXED0		0x0006dbe7ULL	/* and what the CPU has */
 #define SIM_XFAM_FIXED1		GENMASK_ULL(1, 0)
 #define SIM_EPTP_WB_4LEVEL	0x1eULL
+#define SIM_EPTP_WB_5LEVEL	0x26ULL
 
 /* Virtual IA32_ARCH_CAPABILITIES: bits that the host may configure. */
 #define SIM_ARCH_CAPABILITIES_CONFIG \
@@ -121,6 +122,8 @@ enum servtd_state { SERVTD_NOT_BOUND, SERVTD_PRE_BOUND, SERVTD_BOUND };
 /* ATTRIBUTES and XFAM as TDH.MNG.INIT and an import accept them. */
 bool sim_attributes_valid(u64 attributes);
 bool sim_xfam_valid(u64 xfam);
+/* The same for EPTP controls with GPAW 0. */
+bool sim_eptp_valid(u64 controls);
 
 /*
  * Build the virtual CPUID table of a TD whose ATTRIBUTES, XFAM, GPAW and

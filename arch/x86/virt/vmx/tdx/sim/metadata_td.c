@@ -32,6 +32,12 @@ bool sim_xfam_valid(u64 xfam)
 	       md_all_or_none(xfam, XFAM_AMX);
 }
 
+bool sim_eptp_valid(u64 controls)
+{
+	return controls == SIM_EPTP_WB_4LEVEL ||
+	       (controls == SIM_EPTP_WB_5LEVEL && READ_ONCE(sim_module.platform.ept_levels) > 4);
+}
+
 static u64 td_virtual_tsc(struct sim_td *td)
 {
 	return mul_u64_u64_shr(tdx_sim_host_tsc(), td->tdcs->tsc_multiplier,
@@ -84,10 +90,12 @@ static u64 load_xfam(const struct md_target *t, const struct md_field *f, const 
 
 static u64 load_eptp(const struct md_target *t, const struct md_field *f, const u64 *values)
 {
-	/* A shared bit above 48 bits would need a fifth level. */
-	if ((values[0] & EPTP_CONTROLS) != SIM_EPTP_WB_4LEVEL || t->td->tdcs->gpaw)
+	u64 controls = values[0] & EPTP_CONTROLS;
+
+	/* The engine has no private addresses above 47 bits. */
+	if (!sim_eptp_valid(controls) || t->td->tdcs->gpaw)
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
-	t->td->tdcs->eptp = SIM_EPTP_WB_4LEVEL | t->td->tdr->tdcx_pa[TDCX_SEPT_ROOT];
+	t->td->tdcs->eptp = controls | t->td->tdr->tdcx_pa[TDCX_SEPT_ROOT];
 	return MD_STORED;
 }
 

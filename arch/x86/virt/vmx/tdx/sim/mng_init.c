@@ -87,7 +87,7 @@ static u64 set_controls(struct sim_td *td, const struct td_params *p)
 		return SIM_OPERAND_INVALID | RDX;
 	if (p->config_flags & ~SIM_CONFIG_FLAGS_FIXED0)
 		return SIM_OPERAND_INVALID | OPND_EXEC_CONTROLS;
-	if (p->eptp_controls != SIM_EPTP_WB_4LEVEL || (p->config_flags & SIM_CONFIG_GPAW))
+	if (!sim_eptp_valid(p->eptp_controls) || (p->config_flags & SIM_CONFIG_GPAW))
 		return SIM_OPERAND_INVALID | OPND_EPTP_CONTROLS;
 	tdcs->eptp = p->eptp_controls;
 	tdcs->config_flags = p->config_flags;

@@ -43,6 +43,11 @@ void sim_env_set_null_cipher(bool on);
 /* page_free.c */
 int sim_page_free_init(void);
 
+/* td_params.c */
+/* TDH.MNG.INIT is going to look at the TD_PARAMS at @hpa. */
+void sim_td_params_change(u64 hpa);
+void sim_td_params_debugfs(struct dentry *dir);
+
 /* account.c */
 void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs);
 void sim_account_debugfs(struct dentry *dir);

@@ -168,6 +168,15 @@ bool sept_gpa_private(struct sim_td *td, u64 gpa)
 	return !(gpa >> shared_bit);
 }
 
+/* In an EPTP: page walk levels less one. */
+#define EPTP_WALK_LEVELS	GENMASK_ULL(5, 3)
+
+int sept_root_level(const struct sim_td *td)
+{
+	return FIELD_GET(EPTP_WALK_LEVELS, td->tdcs->eptp) > SEPT_ROOT_LEVEL ?
+	       SEPT_MAX_ROOT_LEVEL : SEPT_ROOT_LEVEL;
+}
+
 static u64 sept_clean(u64 entry)
 {
 	return entry & ~(SEPT_LOCK | SEPT_HOST_PRIO | SEPT_HW_ACCESSED | SEPT_HW_DIRTY);
@@ -178,7 +187,7 @@ static void sept_descend(struct sim_td *td, u64 gpa, int level, struct sept_walk
 {
 	u64 *table = td->sept_root;
 
-	for (w->level = SEPT_ROOT_LEVEL; ; w->level--) {
+	for (w->level = sept_root_level(td); ; w->level--) {
 		w->ptr = &table[(gpa >> SIM_LEVEL_SHIFT(w->level)) & (SIM_TABLE_ENTRIES - 1)];
 		w->entry = sept_clean(sim_load(w->ptr));
 		if (w->level == level || (w->entry & SEPT_LEAF) || !(w->entry & SEPT_RWX))

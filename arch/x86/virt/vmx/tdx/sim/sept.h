@@ -7,8 +7,9 @@
 
 #include "model.h"
 
-/* Level of the root's entries: four levels. */
+/* Level of the root's entries: four levels, or five in a TD configured so. */
 #define SEPT_ROOT_LEVEL		3
+#define SEPT_MAX_ROOT_LEVEL	4
 
 enum sept_state {
 	SEPT_FREE,
@@ -82,6 +83,8 @@ struct sept_walk {
 	int level;		/* level reached: 0 is a 4 KiB mapping */
 };
 
+/* Level of the entries in the TD's root. */
+int sept_root_level(const struct sim_td *td);
 /* Is @gpa a private GPA of the TD (SHARED bit clear, within GPAW)? */
 bool sept_gpa_private(struct sim_td *td, u64 gpa);
 /* Walk to @level; 0 or EPT_WALK_FAILED (without operand). */

@@ -156,13 +156,25 @@ void sim_svm_disable_cpu(void)
 	native_write_msr(MSR_EFER, native_read_msr(MSR_EFER) & ~EFER_SVME);
 }
 
+/* Where four levels begin: in a TD with five, the first entry leads to all it has. */
+static const u64 *top_of_four(const struct sim_vp *vp, const u64 *root)
+{
+	u64 entry;
+
+	if (!root || sept_root_level(&vp->td) == SEPT_ROOT_LEVEL)
+		return root;
+	entry = READ_ONCE(root[0]);
+	return entry & SEPT_RWX ? tdx_sim_host_page(sept_hpa(entry)) : NULL;
+}
+
 static void build_npt_root(const struct sim_svm_cpu *cpu, struct sim_vp *vp)
 {
-	u64 *shared = tdx_sim_host_page(sept_hpa(vp->vps->shared_eptp));
+	const u64 *private = top_of_four(vp, vp->td.sept_root);
+	const u64 *shared = top_of_four(vp, tdx_sim_host_page(sept_hpa(vp->vps->shared_eptp)));
 	int i;
 
 	for (i = 0; i < NPT_SHARED_INDEX; i++)
-		cpu->npt_root[i] = READ_ONCE(vp->td.sept_root[i]);
+		cpu->npt_root[i] = private ? READ_ONCE(private[i]) : 0;
 	for (; i < NPT_ENTRIES; i++)
 		cpu->npt_root[i] = shared ? READ_ONCE(shared[i]) : 0;
 

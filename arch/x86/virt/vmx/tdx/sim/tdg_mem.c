@@ -187,7 +187,7 @@ static void *shared_page(struct sim_vp *vp, u64 gpa, u64 rights)
 
 	if (entry == SIM_NULL_PA)
 		return NULL;
-	for (level = SEPT_ROOT_LEVEL; level >= 0; level--) {
+	for (level = sept_root_level(&vp->td); level >= 0; level--) {
 		table = sim_ptr(sept_hpa(entry));
 		if (!table)
 			return NULL;
@@ -198,7 +198,7 @@ static void *shared_page(struct sim_vp *vp, u64 gpa, u64 rights)
 		if (!level || (entry & SHARED_EPT_LEAF))
 			break;
 	}
-	if (level == SEPT_ROOT_LEVEL)
+	if (level >= SEPT_ROOT_LEVEL)
 		return NULL;
 	hpa = ALIGN_DOWN(sept_hpa(entry), SIM_LEVEL_SIZE(level)) |
 	      (gpa & (SIM_LEVEL_SIZE(level) - 1));
