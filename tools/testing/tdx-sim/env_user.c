@@ -39,6 +39,7 @@ struct machine_state {
 	unsigned int fail_random;
 	unsigned int interrupt_at;
 	unsigned int polls;
+	unsigned int waiting;
 	struct machine_dirty_page dirty;
 };
 
@@ -224,6 +225,19 @@ bool tdx_sim_host_interrupt_pending(void)
 	unsigned int at = READ_ONCE(machine.state.interrupt_at);
 
 	return at && xadd(&machine.state.polls, 1) + 1 >= at;
+}
+
+void machine_make_calls_wait(unsigned int n)
+{
+	WRITE_ONCE(machine.state.waiting, n);
+}
+
+bool tdx_sim_host_call_waiting(void)
+{
+	if (!READ_ONCE(machine.state.waiting))
+		return false;
+	machine.state.waiting--;
+	return true;
 }
 
 void tdx_sim_host_dirty_page(u64 hpa, u16 keyid, u16 leaf, enum sim_page_use use)

@@ -61,6 +61,9 @@ void machine_fail_random(unsigned int count);
 /* An interrupt is pending from the @nth poll on, 0 for never. */
 void machine_pend_interrupt(unsigned int nth);
 
+/* The next @n entries of memory bundles find another call waiting. */
+void machine_make_calls_wait(unsigned int n);
+
 /* The mistakes that the host has made with cache lines, and the last of them. */
 struct machine_dirty_page {
 	unsigned int count;

@@ -133,6 +133,70 @@ static void test_page_list(void)
 		  "a page list is aligned to a page");
 }
 
+static u64 export_on(u64 stream, u64 info, u64 *next)
+{
+	struct fx_args args = { .rcx = info, .rdx = pair.src.tdr, .r8 = fx_mbmd(&pair.b),
+				.r9 = pair.b.page_list, .r10 = stream, .r11 = pair.b.mac[0] };
+	u64 err = fx_seamcall(LEAF_EXPORT_MEM, &args);
+
+	*next = args.rcx;
+	return err;
+}
+
+static u64 import_on(u64 stream, u64 info, u64 *next)
+{
+	struct fx_args args = { .rcx = info, .rdx = pair.dst.tdr, .r8 = fx_mbmd(&pair.b),
+				.r9 = pair.b.page_list, .r10 = stream, .r11 = pair.b.mac[0],
+				.r13 = pair.b.new_list };
+	u64 err = fx_seamcall(LEAF_IMPORT_MEM, &args);
+
+	*next = args.rcx;
+	return err;
+}
+
+/* A bundle of newer modules gives way to calls that wait, before any of its entries. */
+static void test_calls_waiting(void)
+{
+	u64 next;
+
+	fx_boot(1);
+	fx_pair_init(&pair, 2);
+	fx_pair_start(&pair);
+	fx_block_writes(&pair, 0, 3);
+	fx_reset_slots(&pair.b);
+
+	machine_make_calls_wait(2);
+	tap_equal(export_on(0, list_info(0, 2), &next), SIM_INTERRUPTED_BUSY,
+		  "an export gives way before its first entry");
+	tap_equal(next, list_info(0, 2), "which it has not done");
+	tap_equal(export_on(MIGS_COMMAND, next, &next), SIM_INTERRUPTED_BUSY,
+		  "it may have to give way again");
+	machine_pend_interrupt(1);
+	tap_equal(export_on(MIGS_COMMAND, next, &next), SIM_INTERRUPTED_RESUMABLE,
+		  "an interrupt is another matter");
+	tap_equal(next, list_info(1, 2), "and comes after an entry");
+	machine_pend_interrupt(0);
+	machine_make_calls_wait(1);
+	tap_equal(export_on(MIGS_COMMAND, next, &next), SIM_INTERRUPTED_BUSY,
+		  "an export gives way in its middle, too");
+	tap_equal(next, list_info(1, 2), "without any progress");
+	tap_equal(export_on(MIGS_COMMAND, next, &next), 0, "and goes on from there");
+
+	fx_new_pages(&pair.b, 3);
+	machine_make_calls_wait(1);
+	tap_equal(import_on(0, list_info(0, 2), &next), SIM_INTERRUPTED_BUSY,
+		  "an import gives way before its first entry");
+	tap_equal(next, list_info(0, 2), "which it has not done");
+	machine_pend_interrupt(1);
+	tap_equal(import_on(MIGS_COMMAND, next, &next), SIM_INTERRUPTED_RESUMABLE,
+		  "it goes on until an interrupt");
+	machine_pend_interrupt(0);
+	machine_make_calls_wait(1);
+	tap_equal(import_on(MIGS_COMMAND, next, &next), SIM_INTERRUPTED_BUSY, "gives way");
+	tap_equal(import_on(MIGS_COMMAND, next, &next), 0, "and has imported all in the end");
+	tap_ok(!invariants_broken(MACHINE_TDMR_BASE, fx_pages_end()), "every page once");
+}
+
 static void test_import_slots(void)
 {
 	u64 *slots = fx_mem(pair.b.new_list);
@@ -164,5 +228,6 @@ int main(void)
 	test_header_operand();
 	test_page_list();
 	test_import_slots();
+	test_calls_waiting();
 	return tap_done();
 }

@@ -97,7 +97,7 @@ void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs)
 
 	account = this_cpu_ptr(&sim_leaf_accounts[leaf]);
 	account->calls++;
-	if (status == SIM_INTERRUPTED_RESUMABLE)
+	if (status == SIM_INTERRUPTED_RESUMABLE || status == SIM_INTERRUPTED_BUSY)
 		account->interrupted++;
 	account->cycles += rdtsc() - start;
 }

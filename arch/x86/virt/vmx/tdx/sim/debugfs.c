@@ -8,6 +8,8 @@
  *   owned_pages		every page that has an owner, according to the PAMT
  *   dirty_pages		every free page with cache lines under a private KeyID
  *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
+ *   busy_interrupt_every
+ *			every n-th entry of a memory bundle finds another call waiting
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels

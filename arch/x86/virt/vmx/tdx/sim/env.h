@@ -158,6 +158,11 @@ unsigned int tdx_sim_host_lp(void);
 unsigned int tdx_sim_host_package(void);
 /* Polled at the points where a leaf may be interrupted. */
 bool tdx_sim_host_interrupt_pending(void);
+/*
+ * Polled between the entries of a memory bundle: does another call wait for an
+ * entry of the Secure EPT?  Always false on modules that do not look for that.
+ */
+bool tdx_sim_host_call_waiting(void);
 
 /* What a page is used for that has left a TD. */
 enum sim_page_use {

@@ -30,6 +30,10 @@ static DEFINE_PER_CPU(bool, sim_caller_irqs);
 static u32 interrupt_every;
 static atomic_t interrupt_polls;
 
+/* Test knob: every n-th entry of a memory bundle finds another call waiting; 0 is off. */
+static u32 busy_interrupt_every;
+static atomic_t busy_interrupt_polls;
+
 /*
  * Bundles are copied instead of encrypted, and all MACs are zero.  Does not
  * change during a session, see debugfs.c.
@@ -93,8 +97,16 @@ bool tdx_sim_host_interrupt_pending(void)
 	return false;
 }
 
+bool tdx_sim_host_call_waiting(void)
+{
+	u32 every = READ_ONCE(busy_interrupt_every);
+
+	return every && atomic_inc_return(&busy_interrupt_polls) % every == 0;
+}
+
 void sim_env_debugfs(struct dentry *dir)
 {
+	debugfs_create_u32("busy_interrupt_every", 0600, dir, &busy_interrupt_every);
 	debugfs_create_u32("interrupt_every", 0600, dir, &interrupt_every);
 }
 

@@ -195,6 +195,11 @@ static u64 export_list(struct sim_call *c, struct export_mem *x, unsigned int *n
 	u64 err;
 
 	for (i = x->list.first; i <= x->list.last; i++) {
+		/* Give way, also without any progress. */
+		if (tdx_sim_host_call_waiting()) {
+			interrupt_bundle(c, x, i);
+			return SIM_INTERRUPTED_BUSY;
+		}
 		err = export_one(x, i);
 		if (err)
 			return err;

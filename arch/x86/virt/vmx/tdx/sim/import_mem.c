@@ -344,21 +344,31 @@ static struct migsc_operands operands(struct sim_call *c, struct import_mem *m, 
 	};
 }
 
+static void interrupt_bundle(struct sim_call *c, struct import_mem *m, unsigned int next)
+{
+	struct migsc_operands ops = operands(c, m, gpa_list_info(m->list.info, next));
+
+	mig_interrupt(&m->s, &ops);
+}
+
 static u64 import_list(struct sim_call *c, struct import_mem *m, unsigned int *next)
 {
-	struct migsc_operands ops;
 	unsigned int i;
 	u64 err;
 
 	for (i = m->list.first; i <= m->list.last; i++) {
+		/* Give way, also without any progress. */
+		if (tdx_sim_host_call_waiting()) {
+			interrupt_bundle(c, m, i);
+			return SIM_INTERRUPTED_BUSY;
+		}
 		err = import_one(m, i);
 		if (err)
 			return err;
 
 		*next = i + 1;
 		if (i < m->list.last && tdx_sim_host_interrupt_pending()) {
-			ops = operands(c, m, gpa_list_info(m->list.info, *next));
-			mig_interrupt(&m->s, &ops);
+			interrupt_bundle(c, m, *next);
 			return SIM_INTERRUPTED_RESUMABLE;
 		}
 	}
