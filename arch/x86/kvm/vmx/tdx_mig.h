@@ -181,10 +181,14 @@ struct tdx_mig_cmd {
 	u64 hw_error;
 };
 
-/* Bound for the calls that one interruptible leaf takes: one per list entry. */
-#define TDX_MIG_MAX_RESUMES	(PAGE_SIZE / sizeof(u64))
 /* Bound for immediate retries of a leaf that meets contention. */
 #define TDX_MIG_MAX_RETRIES	128
+/*
+ * Bound for the calls that one interruptible leaf takes: after each list entry it may
+ * be interrupted, and before each one it may give way to another SEAMCALL, in which
+ * case it has done nothing.
+ */
+#define TDX_MIG_MAX_RESUMES	(2 * PAGE_SIZE / sizeof(u64) + TDX_MIG_MAX_RETRIES)
 
 static inline u64 tdx_mig_status(u64 err)
 {
@@ -203,6 +207,13 @@ static inline bool tdx_mig_is_busy(u64 err)
 	}
 }
 
+/* Does the leaf go on where it stopped when it is called again? */
+static inline bool tdx_mig_is_interrupted(u64 err)
+{
+	return tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE ||
+	       tdx_mig_status(err) == TDX_INTERRUPTED_BUSY;
+}
+
 /* Calls that a leaf took after the first one. */
 struct tdx_mig_calls {
 	unsigned int resumes;
@@ -212,8 +223,7 @@ struct tdx_mig_calls {
 /* Has a leaf to be called again that returned @err?  Sets @resume if it goes on. */
 static inline bool tdx_mig_call_again(struct tdx_mig_calls *calls, u64 err, bool *resume)
 {
-	if (tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE &&
-	    calls->resumes < TDX_MIG_MAX_RESUMES) {
+	if (tdx_mig_is_interrupted(err) && calls->resumes < TDX_MIG_MAX_RESUMES) {
 		calls->resumes++;
 		*resume = true;
 		return true;

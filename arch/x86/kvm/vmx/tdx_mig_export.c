@@ -262,15 +262,16 @@ unlock:
 
 /*
  * No bundle has come of the call.  If a part of the pages counts as exported
- * nevertheless, nobody would notice that the destination does not get them: give
- * up the session.
+ * nevertheless, nobody would notice that the destination does not get them, and if
+ * a bundle was begun, the stream is of no use until it is complete: give up the
+ * session.
  */
 static int tdx_mig_export_mem_failed(struct tdx_mig_stream *stream, unsigned int nr,
-				     u64 info, u64 err)
+				     bool begun, u64 info, u64 err)
 {
 	struct kvm *kvm = stream->kvm;
 
-	if (!tdx_gpa_list_first(info)) {
+	if (!begun && !tdx_gpa_list_first(info)) {
 		tdx_mig_unclaim_entries(stream, nr);
 		return tdx_mig_errno(err);
 	}
@@ -315,8 +316,9 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	/*
 	 * The leaf is interrupted by every host interrupt, so let go of mmu_lock
-	 * for the waiters.  Each call processes at least one entry.  Signals have
-	 * to wait until the list is done, as a part of a bundle is of no use.
+	 * for the waiters.  Each call processes at least one entry, unless it gives
+	 * way to another SEAMCALL.  Signals have to wait until the list is done, as
+	 * a part of a bundle is of no use.
 	 */
 	for (;;) {
 		r = tdx_mig_export_mem_once(stream, &bundle, nr,
@@ -336,7 +338,7 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	tdx_mig_account_export_mem(stream, nr, &calls, err);
 	if (tdx_mig_status(err))
-		return tdx_mig_export_mem_failed(stream, nr, info, err);
+		return tdx_mig_export_mem_failed(stream, nr, resume, info, err);
 
 	/* The TDX module counts since it was interrupted last, and not all. */
 	cmd->hw_error = (err & ~TDX_MIG_EXPORT_MEM_UNSENT_MASK) | unsent;
