@@ -23,6 +23,11 @@ u64 td_sim_count_leaf(unsigned int leaf);
  * those that are there.  Stays when the process ends.
  */
 void td_sim_interrupt_every(u32 n);
+/*
+ * Let each @n-th entry of a memory bundle find another call waiting, so that the
+ * leaf returns TDX_INTERRUPTED_BUSY; 0 for none.  Stays when the process ends.
+ */
+void td_sim_busy_interrupt_every(u32 n);
 /* Free pages with cache lines under a private KeyID, on other platforms 0. */
 int td_sim_count_dirty_pages(void);
 

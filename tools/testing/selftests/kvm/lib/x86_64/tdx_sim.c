@@ -7,6 +7,7 @@
 
 #define TD_SIM_LEAVES		"/sys/kernel/debug/tdx_sim/leaves"
 #define TD_SIM_INTERRUPT_EVERY	"/sys/kernel/debug/tdx_sim/interrupt_every"
+#define TD_SIM_BUSY_INTERRUPT_EVERY "/sys/kernel/debug/tdx_sim/busy_interrupt_every"
 #define TD_SIM_DIRTY_PAGES	"/sys/kernel/debug/tdx_sim/dirty_pages"
 
 bool td_sim_is_present(void)
@@ -46,6 +47,14 @@ void td_sim_interrupt_every(u32 n)
 
 	snprintf(text, sizeof(text), "%u\n", n);
 	td_sim_write(TD_SIM_INTERRUPT_EVERY, text);
+}
+
+void td_sim_busy_interrupt_every(u32 n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u\n", n);
+	td_sim_write(TD_SIM_BUSY_INTERRUPT_EVERY, text);
 }
 
 int td_sim_count_dirty_pages(void)
