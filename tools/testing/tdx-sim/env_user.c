@@ -16,8 +16,7 @@
 	.nr_mktme_hkids = 31, \
 	.nr_tdx_hkids = 32, \
 	.nr_lps = 1, \
-	.nr_packages = 1, \
-	.tsc_khz = 2500000
+	.nr_packages = 1
 
 const struct tdx_sim_platform machine_reference_platform = {
 	REFERENCE_PLATFORM,
@@ -30,10 +29,12 @@ const struct tdx_sim_platform machine_linux_platform = {
 
 /* Clock ticks between two looks at it. */
 #define TSC_STEP		1000
+#define REFERENCE_TSC_KHZ	2500000
 
 struct machine_state {
 	u64 random_counter;
 	u64 tsc;
+	u32 tsc_khz;
 	u8 script[32];
 	unsigned int script_left;
 	unsigned int fail_random;
@@ -83,6 +84,7 @@ void machine_reset(const struct tdx_sim_platform *platform)
 {
 	map_memory(-1, MAP_PRIVATE);
 	memset(&machine.state, 0, sizeof(machine.state));
+	machine.state.tsc_khz = REFERENCE_TSC_KHZ;
 	current_lp = 0;
 	machine_drop_gcm();
 	machine_set_guest(NULL);
@@ -267,6 +269,16 @@ u64 tdx_sim_host_tsc(void)
 void machine_set_tsc(u64 tsc)
 {
 	WRITE_ONCE(machine.state.tsc, tsc);
+}
+
+u32 tdx_sim_host_tsc_khz(void)
+{
+	return READ_ONCE(machine.state.tsc_khz);
+}
+
+void machine_set_tsc_khz(u32 tsc_khz)
+{
+	WRITE_ONCE(machine.state.tsc_khz, tsc_khz);
 }
 
 unsigned int tdx_sim_host_lp(void)

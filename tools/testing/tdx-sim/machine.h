@@ -76,6 +76,7 @@ struct machine_dirty_page {
 struct machine_dirty_page machine_dirty_page(void);
 
 void machine_set_tsc(u64 tsc);
+void machine_set_tsc_khz(u32 tsc_khz);
 
 /* The calling thread becomes this logical processor. */
 void machine_set_lp(unsigned int lp);

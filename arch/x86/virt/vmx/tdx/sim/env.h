@@ -123,7 +123,6 @@ static inline u64 sim_atomic_andnot64(u64 *p, u64 bits)
  * @nr_tdx_hkids: Private KeyIDs, directly above the shared ones
  * @nr_lps: Logical processors; an LP number is below it
  * @nr_packages: Packages; KEY.CONFIG, CACHE.WB run once in each
- * @tsc_khz: Native TSC frequency
  * @ept_levels: Levels of the processor's EPT, 4 if not set; with 5, TDs may have
  *	either number
  * @features0: TDX_FEATURES0 bits beyond those of the baseline module; with
@@ -136,7 +135,6 @@ struct tdx_sim_platform {
 	u16 nr_tdx_hkids;
 	u16 nr_lps;
 	u16 nr_packages;
-	u32 tsc_khz;
 	u8 ept_levels;
 	u64 features0;
 };
@@ -151,6 +149,8 @@ bool tdx_sim_host_convertible(u64 hpa);
 /* Entropy; false stands for RND_NO_ENTROPY. */
 bool tdx_sim_host_random(void *buf, size_t len);
 u64 tdx_sim_host_tsc(void);
+/* The native frequency of that clock, as far as it is known by now. */
+u32 tdx_sim_host_tsc_khz(void);
 /* Native CPUID as the module sees it, for virtual CPUID values. */
 void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4]);
 /* The LP that executes the current leaf, and its package. */

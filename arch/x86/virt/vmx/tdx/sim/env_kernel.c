@@ -16,6 +16,7 @@
 #include <asm/apic.h>
 #include <asm/archrandom.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "env.h"
 #include "platform.h"
@@ -67,6 +68,12 @@ bool tdx_sim_host_random(void *buf, size_t len)
 u64 tdx_sim_host_tsc(void)
 {
 	return rdtsc();
+}
+
+/* Without CPUID to tell it, the kernel measures it a second time after the boot. */
+u32 tdx_sim_host_tsc_khz(void)
+{
+	return tsc_khz;
 }
 
 unsigned int tdx_sim_host_lp(void)

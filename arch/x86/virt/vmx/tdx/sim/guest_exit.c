@@ -38,6 +38,8 @@
 #define IO_QUAL_PORT_SHIFT	16
 /* IN and OUT with the port in DX. */
 #define OPCODE_DX_FORMS		0xec
+/* Second byte of RDTSC, which is 0x01 in RDTSCP. */
+#define OPCODE2_RDTSC		0x31
 
 #define XFAM_X87		BIT_ULL(0)
 #define XFAM_SSE		BIT_ULL(1)
@@ -116,6 +118,25 @@ static void handle_msr(struct sim_run *run)
 		gpr[RAX] = (u32)val;
 		gpr[RDX] = val >> 32;
 	}
+	sim_skip_insn(vp, insn.length);
+}
+
+/* RDTSC and RDTSCP of a TD whose TSC is scaled; the CPU has checked CR4.TSD. */
+static void handle_rdtsc(struct sim_run *run)
+{
+	struct sim_vp *vp = run->vp;
+	u64 *gpr = vp->vps->gpr, tsc;
+	struct insn insn;
+
+	/* Some CPUs report both by the exit code of RDTSC. */
+	if (sim_guest_decode(vp, &insn) != SIM_DECODE_OK)
+		return;
+
+	tsc = sim_virtual_tsc(vp->td.tdcs);
+	gpr[RAX] = (u32)tsc;
+	gpr[RDX] = tsc >> 32;
+	if (insn.opcode.bytes[1] != OPCODE2_RDTSC)
+		gpr[RCX] = vp->vps->msr_tsc_aux;
 	sim_skip_insn(vp, insn.length);
 }
 
@@ -375,6 +396,10 @@ bool sim_handle_exit(struct sim_run *run)
 		break;
 	case SVM_EXIT_MSR:
 		handle_msr(run);
+		break;
+	case SVM_EXIT_RDTSC:
+	case SVM_EXIT_RDTSCP:
+		handle_rdtsc(run);
 		break;
 	case SVM_EXIT_IOIO:
 		handle_io(run);

@@ -138,7 +138,7 @@ enum sim_msr_result sim_guest_rdmsr(struct sim_vp *vp, u32 msr, u64 *val)
 
 	switch (msr) {
 	case MSR_IA32_TSC:
-		*val = tdx_sim_host_tsc() + tdcs->tsc_offset;
+		*val = sim_virtual_tsc(tdcs);
 		return SIM_MSR_DONE;
 	case MSR_EFER:
 		*val = vp->vmcs->efer;

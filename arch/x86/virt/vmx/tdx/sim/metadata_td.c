@@ -9,8 +9,6 @@
 #define HP_LOCK_TIMEOUT_MAX	100000000
 #define US_PER_MS		1000
 
-#define TSC_FRACTION_BITS	48
-
 /* EPTP less the address: what the TD's owner may choose. */
 #define EPTP_CONTROLS		(GENMASK_ULL(63, 52) | GENMASK_ULL(11, 0))
 
@@ -36,12 +34,6 @@ bool sim_eptp_valid(u64 controls)
 {
 	return controls == SIM_EPTP_WB_4LEVEL ||
 	       (controls == SIM_EPTP_WB_5LEVEL && READ_ONCE(sim_module.platform.ept_levels) > 4);
-}
-
-static u64 td_virtual_tsc(struct sim_td *td)
-{
-	return mul_u64_u64_shr(tdx_sim_host_tsc(), td->tdcs->tsc_multiplier,
-			       TSC_FRACTION_BITS) + td->tdcs->tsc_offset;
 }
 
 void sim_td_derive(struct sim_td *td)
@@ -108,7 +100,7 @@ static u64 load_config_flags(const struct md_target *t, const struct md_field *f
 
 static u64 get_virtual_tsc(const struct md_target *t, const struct md_field *f, u64 *value)
 {
-	*value = td_virtual_tsc(t->td);
+	*value = sim_virtual_tsc(t->td->tdcs);
 	return SIM_SUCCESS;
 }
 
@@ -130,7 +122,7 @@ static u64 load_num_cpuid_values(const struct md_target *t, const struct md_fiel
 static u64 get_hp_lock_timeout(const struct md_target *t, const struct md_field *f, u64 *value)
 {
 	*value = div_u64(t->td->tdcs->hp_lock_timeout * US_PER_MS,
-			 sim_module.platform.tsc_khz);
+			 tdx_sim_host_tsc_khz());
 	return SIM_SUCCESS;
 }
 
@@ -140,7 +132,7 @@ static u64 load_hp_lock_timeout(const struct md_target *t, const struct md_field
 	if (values[0] < HP_LOCK_TIMEOUT_MIN || values[0] > HP_LOCK_TIMEOUT_MAX)
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
 	WRITE_ONCE(t->td->tdcs->hp_lock_timeout,
-		   div_u64(values[0] * sim_module.platform.tsc_khz, US_PER_MS));
+		   div_u64(values[0] * tdx_sim_host_tsc_khz(), US_PER_MS));
 	return MD_STORED;
 }
 

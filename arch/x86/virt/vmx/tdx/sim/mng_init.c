@@ -33,7 +33,6 @@ static_assert(offsetof(struct td_params, cpuid) == SIM_TD_PARAMS_CPUID);
 #define TSC_FREQUENCY_MIN	4
 #define TSC_FREQUENCY_MAX	400
 #define TSC_FREQUENCY_KHZ	25000
-#define TSC_MULTIPLIER_SHIFT	48
 #define HP_LOCK_TIMEOUT_MS	1000
 
 static bool all_zero(const u8 *p, size_t len)
@@ -45,14 +44,20 @@ static bool all_zero(const u8 *p, size_t len)
 	return true;
 }
 
-void sim_set_tsc(struct tdcs *tdcs, u64 virtual_tsc)
+static u64 tsc_multiplier(u32 frequency)
 {
-	u32 native_khz = sim_module.platform.tsc_khz;
-	u32 khz = tdcs->tsc_frequency * TSC_FREQUENCY_KHZ;
-	u64 mult = khz / native_khz, rest = khz % native_khz;
+	u32 native_khz = tdx_sim_host_tsc_khz();
+	u32 khz = frequency * TSC_FREQUENCY_KHZ;
+	u64 mult, rest;
 	int i;
 
-	for (i = 0; i < TSC_MULTIPLIER_SHIFT; i++) {
+	/* TDs cannot have a native frequency between two units; the lower one is it. */
+	if (frequency == native_khz / TSC_FREQUENCY_KHZ)
+		return SIM_TSC_MULTIPLIER_ONE;
+
+	mult = khz / native_khz;
+	rest = khz % native_khz;
+	for (i = 0; i < SIM_TSC_FRACTION_BITS; i++) {
 		rest <<= 1;
 		mult <<= 1;
 		if (rest >= native_khz) {
@@ -60,9 +65,20 @@ void sim_set_tsc(struct tdcs *tdcs, u64 virtual_tsc)
 			mult |= 1;
 		}
 	}
-	tdcs->tsc_multiplier = mult;
-	tdcs->tsc_offset = virtual_tsc -
-			   mul_u64_u64_shr(tdx_sim_host_tsc(), mult, TSC_MULTIPLIER_SHIFT);
+	return mult;
+}
+
+u64 sim_virtual_tsc(const struct tdcs *tdcs)
+{
+	return mul_u64_u64_shr(tdx_sim_host_tsc(), tdcs->tsc_multiplier,
+			       SIM_TSC_FRACTION_BITS) + tdcs->tsc_offset;
+}
+
+void sim_set_tsc(struct tdcs *tdcs, u64 virtual_tsc)
+{
+	tdcs->tsc_multiplier = tsc_multiplier(tdcs->tsc_frequency);
+	tdcs->tsc_offset = 0;
+	tdcs->tsc_offset = virtual_tsc - sim_virtual_tsc(tdcs);
 }
 
 static u64 set_controls(struct sim_td *td, const struct td_params *p)
@@ -151,7 +167,7 @@ u64 tdx_sim_mng_init(struct sim_call *c)
 		return err;
 
 	sim_set_tsc(tdcs, 0);
-	tdcs->hp_lock_timeout = (u64)sim_module.platform.tsc_khz * HP_LOCK_TIMEOUT_MS;
+	tdcs->hp_lock_timeout = (u64)tdx_sim_host_tsc_khz() * HP_LOCK_TIMEOUT_MS;
 	tdcs->td_ctls = tdcs->attributes & SIM_ATTR_SEPT_VE_DISABLE ?
 			SIM_TD_CTLS_PENDING_VE_DISABLE : 0;
 	sim_td_derive(&td);

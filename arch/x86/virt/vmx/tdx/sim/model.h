@@ -631,8 +631,14 @@ void sim_engine_run(struct sim_vp *vp, struct sim_td_exit *exit);
 
 /* ------------------------------------------------- TD and vCPU start values */
 
+/* TSC_MULTIPLIER, a fixed-point number. */
+#define SIM_TSC_FRACTION_BITS	48
+#define SIM_TSC_MULTIPLIER_ONE	BIT_ULL(SIM_TSC_FRACTION_BITS)
+
 /* TSC_MULTIPLIER and TSC_OFFSET for a virtual TSC that reads @virtual_tsc now. */
 void sim_set_tsc(struct tdcs *tdcs, u64 virtual_tsc);
+/* What the TD reads now. */
+u64 sim_virtual_tsc(const struct tdcs *tdcs);
 /* Registers of a vCPU out of reset, VP.INIT and import. */
 void sim_vp_reset(struct sim_vp *vp);
 

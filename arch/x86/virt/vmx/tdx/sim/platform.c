@@ -16,18 +16,15 @@
 #include <linux/printk.h>
 #include <linux/topology.h>
 #include <asm/cmdline.h>
+#include <asm/cpufeature.h>
 #include <asm/cpuid/api.h>
 #include <asm/paravirt.h>
 #include <asm/setup.h>
 #include <asm/tdx_sim.h>
 #include <asm/tlbflush.h>
-#include <asm/tsc.h>
 
 #include "model.h"
 #include "platform.h"
-
-/* The module counts TSC frequencies in steps of 25 MHz. */
-#define SIM_TSC_UNIT_KHZ	25000
 
 static bool sim_enabled __ro_after_init;
 
@@ -83,6 +80,10 @@ void __init tdx_sim_early_setup(void)
 	pv_ops.cpu.write_cr4 = sim_write_cr4;
 	pv_ops.mmu.flush_tlb_kernel = sim_flush_tlb_kernel;
 
+	/* A CPU with TDX tells its TSC frequency: do not measure it once more. */
+	if (cmdline_find_option(boot_command_line, "tsc_early_khz", arg, sizeof(arg)) > 0)
+		setup_force_cpu_cap(X86_FEATURE_TSC_KNOWN_FREQ);
+
 	pr_warn("software TDX platform on, for tests only: TDs are not protected\n");
 	add_taint(TAINT_TEST, LOCKDEP_STILL_OK);
 }
@@ -97,11 +98,6 @@ static int __init tdx_sim_init(void)
 		.features0 = SIM_FEATURES0_NO_RBP_MOD | SIM_FEATURES0_TOPOLOGY_ENUM,
 		.nr_lps = num_possible_cpus(),
 		.nr_packages = topology_max_packages(),
-		/*
-		 * The engine cannot scale the guest's TSC.  Claim the multiple
-		 * that the host asks for, so that the multiplier is one.
-		 */
-		.tsc_khz = rounddown(tsc_khz, SIM_TSC_UNIT_KHZ),
 	};
 	int ret;
 

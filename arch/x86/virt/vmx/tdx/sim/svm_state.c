@@ -86,12 +86,27 @@ static u32 event_from_svm(u32 event)
 	}
 }
 
+static void set_intercept(struct vmcb_control_area *c, unsigned int intercept, bool on)
+{
+	__assign_bit(intercept, (unsigned long *)c->intercepts, on);
+}
+
+/* SVM as emulators have it adds an offset and does not scale. */
+static void load_tsc(const struct tdcs *tdcs, struct vmcb_control_area *c)
+{
+	const bool scaled = tdcs->tsc_multiplier != SIM_TSC_MULTIPLIER_ONE;
+
+	c->tsc_offset = tdcs->tsc_offset;
+	set_intercept(c, INTERCEPT_RDTSC, scaled);
+	set_intercept(c, INTERCEPT_RDTSCP, scaled);
+}
+
 static void load_control(struct sim_run *run, struct vmcb_control_area *c, bool window)
 {
 	struct sim_vp *vp = run->vp;
 	struct sim_vmcs *vmcs = vp->vmcs;
 
-	c->tsc_offset = vp->td.tdcs->tsc_offset;
+	load_tsc(vp->td.tdcs, c);
 	c->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
 	c->int_state = vmcs->interruptibility & (INTR_STATE_STI | INTR_STATE_MOVSS) ?
 		       SVM_INT_SHADOW : 0;
@@ -108,12 +123,9 @@ static void load_control(struct sim_run *run, struct vmcb_control_area *c, bool 
 	if (window)
 		c->int_ctl |= V_IRQ_MASK | V_IGN_TPR_MASK | V_INTR_PRIO_MASK;
 
-	__clear_bit(INTERCEPT_CR4_READ, (unsigned long *)c->intercepts);
-	if (needs_pae(vmcs))
-		__set_bit(INTERCEPT_CR4_READ, (unsigned long *)c->intercepts);
-	__clear_bit(INTERCEPT_IRET, (unsigned long *)c->intercepts);
-	if ((vmcs->interruptibility & INTR_STATE_NMI) && !run->iret_pending)
-		__set_bit(INTERCEPT_IRET, (unsigned long *)c->intercepts);
+	set_intercept(c, INTERCEPT_CR4_READ, needs_pae(vmcs));
+	set_intercept(c, INTERCEPT_IRET,
+		      (vmcs->interruptibility & INTR_STATE_NMI) && !run->iret_pending);
 }
 
 void sim_svm_load(struct sim_run *run, bool window)
