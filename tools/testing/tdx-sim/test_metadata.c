@@ -10,6 +10,11 @@
 #define MAX_PAGES	8
 #define FLIPS		4096
 #define CODE_MASK	GENMASK_ULL(63, 32)
+#define LIST_HEADER	8
+#define WORD		8
+
+#define FIELD_CPUID_0	0x9410000300000000ULL
+#define CPUID_CODE(leaf)	((leaf) << 9 | 0x1fe)
 
 static const char *const bundle_names[] = {
 	[MD_BUNDLE_IMMUTABLE_SYS] = "system",
@@ -164,6 +169,63 @@ static void test_headers(void)
 	tap_ok(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1), "a page of zeroes is refused");
 }
 
+static void test_cpuid(void)
+{
+	struct fx_args args;
+	unsigned int leaf;
+
+	fx_restore(0);
+	for (leaf = 0; leaf <= 1; leaf++) {
+		args = (struct fx_args){
+			.rcx = pair.src.tdr, .rdx = FIELD_CPUID_0 | CPUID_CODE(leaf),
+		};
+		tap_equal(fx_seamcall(LEAF_MNG_RD, &args), 0, "the host reads CPUID leaf %u", leaf);
+		tap_equal(args.r8, src.cpuid->values[leaf ? 0 : 10][0], "as the TD has it");
+	}
+	args = (struct fx_args){ .rcx = pair.src.tdr, .rdx = FIELD_CPUID_0 | CPUID_CODE(6) };
+	tap_equal(fx_seamcall(LEAF_MNG_RD, &args), SIM_METADATA_FIELD_NOT_READABLE,
+		  "but no leaf that raises a #VE");
+	args = (struct fx_args){
+		.rcx = pair.src.tdr, .rdx = FIELD_CPUID_0 | CPUID_CODE(0), .r9 = ~0ULL,
+	};
+	tap_equal(fx_seamcall(LEAF_MNG_WR, &args), SIM_METADATA_FIELD_NOT_WRITABLE,
+		  "it cannot write them");
+}
+
+static u64 read_cpuid(u64 tdr, unsigned int leaf)
+{
+	return fx_call(LEAF_MNG_RD, .rcx = tdr, .rdx = FIELD_CPUID_0 | CPUID_CODE(leaf));
+}
+
+/* A bundle need not have all leaves, and a TD has no others before it arrives. */
+static void test_cpuid_of_import(void)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE];
+	u16 size, sequences;
+	unsigned int offset;
+
+	fresh_pair();
+	memset(dst.cpuid->values, 0, sizeof(dst.cpuid->values));
+	memset(dst.cpuid->valid, 0, sizeof(dst.cpuid->valid));
+	tap_equal(read_cpuid(pair.dst.tdr, 3), SIM_METADATA_FIELD_NOT_READABLE,
+		  "a TD without CPUID values has none to be read");
+
+	dump(MD_BUNDLE_IMMUTABLE_TD, &src, NULL, pages);
+	size = get_unaligned_le16(pages[0]);
+	sequences = get_unaligned_le16(pages[0] + 2);
+	for (offset = LIST_HEADER; offset < size; offset += WORD) {
+		if ((get_unaligned_le64(pages[0] + offset) & ~GENMASK_ULL(46, 34)) ==
+		    (FIELD_CPUID_0 | CPUID_CODE(3)))
+			break;
+	}
+	memmove(pages[0] + offset, pages[0] + offset + 3 * WORD, size - offset - 3 * WORD);
+	put_header(pages[0], size - 3 * WORD, sequences - 1, 0);
+	tap_equal(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1), 0, "a bundle can lack a CPUID leaf");
+	tap_equal(read_cpuid(pair.dst.tdr, 3), SIM_METADATA_FIELD_NOT_READABLE,
+		  "the host cannot read that one");
+	tap_equal(read_cpuid(pair.dst.tdr, 1), 0, "but those that were in the bundle");
+}
+
 /* Any bit of a bundle may be wrong; nothing else may happen than a status. */
 static void test_flips(enum md_bundle bundle)
 {
@@ -201,6 +263,8 @@ int main(void)
 	test_round_trip(MD_BUNDLE_TD);
 	test_round_trip(MD_BUNDLE_VP);
 	test_headers();
+	test_cpuid();
+	test_cpuid_of_import();
 	test_flips(MD_BUNDLE_IMMUTABLE_SYS);
 	test_flips(MD_BUNDLE_IMMUTABLE_TD);
 	test_flips(MD_BUNDLE_TD);

@@ -211,9 +211,14 @@ u32 cpuid_code(unsigned int index)
 	return code | FIELD_PREP(MD_CPUID_SUBLEAF, row->subleaf);
 }
 
-bool cpuid_faults(unsigned int index)
+static bool cpuid_faults(unsigned int index)
 {
 	return cpuid_rows[index].faults;
+}
+
+bool cpuid_readable(const struct sim_td *td, unsigned int index)
+{
+	return !cpuid_faults(index) && td->cpuid->valid[index];
 }
 
 static void cpuid_native(unsigned int index, u32 values[NR_VALUES])
@@ -225,6 +230,7 @@ static void cpuid_native(unsigned int index, u32 values[NR_VALUES])
 
 static void cpuid_store(struct sim_td *td, unsigned int index, const u32 values[NR_VALUES])
 {
+	td->cpuid->valid[index] = !cpuid_faults(index);
 	td->cpuid->values[index][0] = values[EAX] | (u64)values[EBX] << 32;
 	td->cpuid->values[index][1] = values[ECX] | (u64)values[EDX] << 32;
 }
@@ -543,6 +549,7 @@ u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2])
 	if (!cpuid_import_valid(td, index, values))
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
 	cpuid_store(td, index, values);
+	td->cpuid->valid[index] = true;
 	return SIM_SUCCESS;
 }
 

@@ -215,7 +215,8 @@ u64 md_dump_readable(const struct md_target *t, u64 id, u8 page[SIM_PAGE_SIZE], 
 unsigned int cpuid_index(u32 leaf, u32 subleaf);
 /* Code of a CPUID_VALUES field, element 0. */
 u32 cpuid_code(unsigned int index);
-bool cpuid_faults(unsigned int index);
+/* The TD has values of the leaf: from MNG.INIT, or from the bundle. */
+bool cpuid_readable(const struct sim_td *td, unsigned int index);
 /* Values of TD_PARAMS that the host may choose: leaf, subleaf; mask of values. */
 unsigned int cpuid_nr_configs(void);
 u64 cpuid_config_leaf(unsigned int config);

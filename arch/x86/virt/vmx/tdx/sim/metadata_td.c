@@ -155,7 +155,7 @@ static u64 set_td_ctls(const struct md_target *t, const struct md_field *f, u64 
 
 static u64 get_cpuid_valid(const struct md_target *t, const struct md_field *f, u64 *value)
 {
-	*value = f->index < SIM_NR_CPUID_VALUES && !cpuid_faults(f->index);
+	*value = f->index < SIM_NR_CPUID_VALUES && t->td->cpuid->valid[f->index];
 	return SIM_SUCCESS;
 }
 
@@ -170,7 +170,7 @@ static u64 get_xbuff_offset(const struct md_target *t, const struct md_field *f,
 
 static u64 get_cpuid_value(const struct md_target *t, const struct md_field *f, u64 *value)
 {
-	if (cpuid_faults(f->index / 2))
+	if (!cpuid_readable(t->td, f->index / 2))
 		return SIM_METADATA_FIELD_NOT_READABLE;
 	*value = t->td->cpuid->values[f->index / 2][f->index % 2];
 	return SIM_SUCCESS;
@@ -331,7 +331,7 @@ static const struct md_row td_rows[] = {
 	  .access = MD_R_DEBUG | MD_R_GUEST },
 	/* TDCS: virtual CPUID */
 	{ 0x9410000300000000, .fields = SIM_NR_CPUID_VALUES, .elements = 2,
-	  .phase = MD_IMMUTABLE, .import = MD_OPTIONAL, .access = MD_R_DEBUG | MD_R_SERVTD,
+	  .phase = MD_IMMUTABLE, .import = MD_OPTIONAL, .access = MD_R_HOST | MD_R_SERVTD,
 	  .get = get_cpuid_value, .load = load_cpuid_values },
 	/* TDCS: virtual MSRs */
 	{ 0x961000030000010a, ONE, IN_TDCS(virt_arch_capabilities), MUST_BE_IMMUTABLE,

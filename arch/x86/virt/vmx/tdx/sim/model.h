@@ -233,6 +233,7 @@ static_assert(sizeof(struct tdcs) <= SIM_PAGE_SIZE);
 /* Page 1 of the TDCS: virtual CPUID values, as returned for the TD's CPUID. */
 struct tdcs_cpuid {
 	u64 values[SIM_NR_CPUID_VALUES][2];	/* eax | ebx << 32, ecx | edx << 32 */
+	u8 valid[SIM_NR_CPUID_VALUES];		/* configured or imported */
 	u32 x2apic_ids[64];
 	/* SEAMCALLs and TDCALLs by leaf number, for tests to assert on. */
 	u32 host_calls[128];
