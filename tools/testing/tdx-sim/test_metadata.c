@@ -12,6 +12,10 @@
 #define CODE_MASK	GENMASK_ULL(63, 32)
 #define LIST_HEADER	8
 #define WORD		8
+/* In the header of a sequence. */
+#define WRITE_MASK_VALID	BIT_ULL(51)
+#define CONTEXT		GENMASK_ULL(54, 52)
+#define RD_VERSION_1	BIT_ULL(16)
 
 #define FIELD_CPUID_0	0x9410000300000000ULL
 #define CPUID_CODE(leaf)	((leaf) << 9 | 0x1fe)
@@ -169,6 +173,73 @@ static void test_headers(void)
 	tap_ok(load(MD_BUNDLE_IMMUTABLE_TD, pages, 1), "a page of zeroes is refused");
 }
 
+/* Set bit 51 of the first header of page @nr of a vCPU, without adding masks. */
+static u64 load_with_mask_bit(unsigned int nr)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE];
+	unsigned int n;
+	u8 *header = pages[nr] + LIST_HEADER;
+
+	fresh_pair();
+	n = dump(MD_BUNDLE_VP, &src, &src_vp, pages);
+	put_unaligned_le64(get_unaligned_le64(header) | WRITE_MASK_VALID, header);
+	return load(MD_BUNDLE_VP, pages, n);
+}
+
+/*
+ * Pages 1 and 2 are full of 510 words of one field.  With masks these are 255
+ * fields, and the module does not see the end of the list before the next mask.
+ */
+static void test_mask_bit(void)
+{
+	tap_equal(load_with_mask_bit(0), SIM_METADATA_FIELD_ID_INCORRECT | 0xffff0001,
+		  "the next header is not found after masks that were not sent");
+	tap_equal(load_with_mask_bit(1), 0, "a list can end where a mask is expected");
+	tap_equal(load_with_mask_bit(2), 0, "so can the next page");
+	tap_equal(load_with_mask_bit(3), SIM_METADATA_LIST_OVERFLOW | 0xffff0000,
+		  "but not where a field is expected");
+}
+
+/* Give the first field of a list a mask, and load the list. */
+static u64 load_masked(enum md_bundle bundle, u64 mask)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE];
+	u8 *p = pages[0] + LIST_HEADER + WORD;
+	u16 size;
+
+	dump(bundle, &src, NULL, pages);
+	size = get_unaligned_le16(pages[0]);
+	memmove(p + WORD, p, size - LIST_HEADER - WORD);
+	put_unaligned_le64(mask, p);
+	put_unaligned_le16(size + WORD, pages[0]);
+	p -= WORD;
+	put_unaligned_le64(get_unaligned_le64(p) | WRITE_MASK_VALID, p);
+	return load(bundle, pages, 1);
+}
+
+static void test_masks(void)
+{
+	u64 uuid[4], tsc;
+
+	fresh_pair();
+	memset(dst.tdr->uuid, 0x55, sizeof(dst.tdr->uuid));
+	memcpy(uuid, dst.tdr->uuid, sizeof(uuid));
+	tap_equal(load_masked(MD_BUNDLE_IMMUTABLE_TD, 0), 0, "a mask of zero is accepted");
+	tap_ok(!memcmp(dst.tdr->uuid, uuid, sizeof(uuid)), "and leaves the field as it is");
+
+	tap_equal(load_masked(MD_BUNDLE_IMMUTABLE_TD, U32_MAX), 0, "a mask is accepted");
+	tap_equal(dst.tdr->uuid[3], (uuid[3] & ~(u64)U32_MAX) | (u32)src.tdr->uuid[3],
+		  "it is the same for all elements, and the other bits stay");
+
+	tap_equal(load_masked(MD_BUNDLE_IMMUTABLE_TD, ~0ULL), 0, "a mask of ones is accepted");
+	tap_ok(!memcmp(dst.tdr->uuid, src.tdr->uuid, sizeof(uuid)), "and writes everything");
+
+	tsc = 0x123456789abcdefULL;
+	dst.tdcs->tsc_offset = tsc;
+	tap_equal(load_masked(MD_BUNDLE_TD, 0), 0, "VIRTUAL_TSC can be masked");
+	tap_equal(dst.tdcs->tsc_offset, tsc, "the TSC goes on as it was then");
+}
+
 static void test_cpuid(void)
 {
 	struct fx_args args;
@@ -226,6 +297,33 @@ static void test_cpuid_of_import(void)
 	tap_equal(read_cpuid(pair.dst.tdr, 1), 0, "but those that were in the bundle");
 }
 
+static void test_ids(void)
+{
+	struct fx_args args = { .rcx = pair.src.tdr, .rdx = ~CONTEXT };
+	u64 id;
+
+	fx_restore(0);
+	tap_equal(fx_seamcall(LEAF_MNG_RD | RD_VERSION_1, &args),
+		  SIM_METADATA_FIRST_FIELD_ID_IN_CONTEXT,
+		  "an id of ones asks for the first field, whatever its context");
+	tap_equal(args.rdx, 0x8010000000000001ULL, "and gets it");
+
+	args = (struct fx_args){ .rdx = ~CONTEXT };
+	tap_equal(fx_tdcall(pair.src.tdr, TDG_VM_RD | RD_VERSION_1, &args),
+		  SIM_METADATA_FIRST_FIELD_ID_IN_CONTEXT, "so does a guest");
+	id = args.rdx;
+	args = (struct fx_args){ .rdx = id };
+	tap_equal(fx_tdcall(pair.src.tdr, TDG_VM_RD | RD_VERSION_1, &args), 0,
+		  "which can read that field");
+	tap_ok(args.rdx != id, "and is told the next one");
+	args = (struct fx_args){ .rdx = id };
+	tap_equal(fx_tdcall(pair.src.tdr, TDG_VM_RD | RD_VERSION_1 << 1, &args),
+		  SIM_OPERAND_INVALID | RAX, "there is no version 2");
+	args = (struct fx_args){ .rdx = id };
+	tap_equal(fx_tdcall(pair.src.tdr, TDG_VP_RD | RD_VERSION_1, &args),
+		  SIM_OPERAND_INVALID | RAX, "nor a version 1 of the leaf for vCPUs");
+}
+
 /* Any bit of a bundle may be wrong; nothing else may happen than a status. */
 static void test_flips(enum md_bundle bundle)
 {
@@ -263,6 +361,9 @@ int main(void)
 	test_round_trip(MD_BUNDLE_TD);
 	test_round_trip(MD_BUNDLE_VP);
 	test_headers();
+	test_mask_bit();
+	test_masks();
+	test_ids();
 	test_cpuid();
 	test_cpuid_of_import();
 	test_flips(MD_BUNDLE_IMMUTABLE_SYS);

@@ -541,15 +541,18 @@ static bool cpuid_import_valid(struct sim_td *td, unsigned int index,
 	}
 }
 
-u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2])
+u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2], u64 mask)
 {
+	u64 *stored = td->cpuid->values[index];
 	u32 values[NR_VALUES];
 
+	/* The mask is for what is stored: the check is of all bits. */
 	cpuid_unpack(halves, values);
 	if (!cpuid_import_valid(td, index, values))
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
-	cpuid_store(td, index, values);
 	td->cpuid->valid[index] = true;
+	stored[0] = (stored[0] & ~mask) | (halves[0] & mask);
+	stored[1] = (stored[1] & ~mask) | (halves[1] & mask);
 	return SIM_SUCCESS;
 }
 

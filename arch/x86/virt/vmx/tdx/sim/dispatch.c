@@ -230,9 +230,10 @@ void tdx_sim_tdcall(struct sim_guest_call *g)
 	g->host.regs = g->regs;
 	g->host.in = *g->regs;
 	g->host.leaf = leaf;
+	g->host.version = FIELD_GET(RAX_VERSION, rax);
 
-	if ((rax & (RAX_RESERVED | RAX_VERSION)) || leaf >= SIM_NR_GUEST_LEAVES ||
-	    !guest_leaves[leaf]) {
+	if ((rax & RAX_RESERVED) || (g->host.version && leaf != TDG_VM_RD) ||
+	    leaf >= SIM_NR_GUEST_LEAVES || !guest_leaves[leaf]) {
 		g->regs->r[RAX] = SIM_OPERAND_INVALID | RAX;
 		return;
 	}

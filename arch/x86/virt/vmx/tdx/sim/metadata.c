@@ -209,7 +209,7 @@ u64 md_read_mask(const struct md_row *row, enum md_who who)
 	return md_mask(0, row);
 }
 
-static u64 md_write_mask(const struct md_row *row, enum md_who who)
+u64 md_write_mask(const struct md_row *row, enum md_who who)
 {
 	if (who == MD_BUNDLE)
 		return row->import == MD_IGNORED ? 0 : md_mask(row->write_mask, row);
@@ -291,7 +291,7 @@ u64 md_next_readable(const struct md_target *t, u64 id)
 {
 	struct md_pos pos;
 
-	if (id == MD_ID_NONE)
+	if (md_is_none(id))
 		md_first(t->context, &pos);
 	else if (md_seek(t->context, id, &pos))
 		md_advance(t->context, &pos, 1);
@@ -305,7 +305,7 @@ u64 md_rd_regs(const struct md_target *t, u64 *r, u64 id)
 {
 	u64 value, err;
 
-	if (id == MD_ID_NONE) {
+	if (md_is_none(id)) {
 		r[RDX] = md_next_readable(t, id);
 		return SIM_METADATA_FIRST_FIELD_ID_IN_CONTEXT;
 	}

@@ -166,7 +166,7 @@ u64 md_dump_readable(const struct md_target *t, u64 id, u8 page[SIM_PAGE_SIZE], 
 	struct md_dump d = { .t = t, .page = page };
 	struct md_pos pos;
 
-	if (id == MD_ID_NONE) {
+	if (md_is_none(id)) {
 		md_first(t->context, &pos);
 	} else if (!md_seek(t->context, id, &pos) || (id ^ pos.row->id) & MD_ID_SIZE ||
 		   (md_code(id) - md_code(pos.row->id)) % pos.row->elements) {
@@ -180,13 +180,18 @@ u64 md_dump_readable(const struct md_target *t, u64 id, u8 page[SIM_PAGE_SIZE], 
 
 /* ------------------------------------------------------------------- load */
 
-/* A list that is being read. */
+/*
+ * A list that is being read.  The module does not see a list end where it stops
+ * within its header, or between a header and the write mask of a field: @left
+ * goes below zero there.  What it finds after the page is not defined, here it
+ * is zeroes.
+ */
 struct md_load {
 	const struct md_target *t;
 	enum md_phase phase;
 	const u8 *page;
 	u32 offset;
-	u32 end;		/* of the list, by its header and in the page */
+	u16 left;		/* bytes of the list from @offset on */
 	struct md_pos pos;	/* field expected next */
 	u64 *ext_rcx;
 };
@@ -215,16 +220,19 @@ static u64 md_word(const struct md_load *l, u32 offset)
 static u64 md_load_field(const struct md_load *l, const u64 *values, u64 mask)
 {
 	struct md_field f;
+	u64 writable, err, old;
 	unsigned int i;
-	u64 err, old;
 
 	if (!md_locate(l->t, l->pos.id, &f))
 		return SIM_METADATA_FIELD_ID_INCORRECT;
 	/* SYS fields tell about the peer and change nothing here. */
 	if (l->t->context == MD_CTX_SYS)
 		return SIM_SUCCESS;
+	writable = md_write_mask(f.row, l->t->who) & mask;
+	if (!writable)
+		return SIM_METADATA_FIELD_NOT_WRITABLE;
 	if (f.row->load) {
-		err = f.row->load(l->t, &f, values);
+		err = f.row->load(l->t, &f, values, writable);
 		if (err)
 			return err == MD_STORED ? SIM_SUCCESS : err;
 	}
@@ -242,13 +250,18 @@ static bool md_at_expected(const struct md_load *l, u64 header)
 	return !((header ^ l->pos.id) & (MD_ID_CLASS | MD_ID_CODE | MD_ID_CONTEXT));
 }
 
+/*
+ * With a write mask, a word before each field is skipped, but the mask of all of
+ * them is the first one.
+ */
 static u64 md_load_sequence(struct md_load *l, u64 header)
 {
-	u32 offset = l->offset, nr = FIELD_GET(MD_ID_LAST_FIELD, header) + 1, i;
+	u32 offset = l->offset + MD_WORD, left = l->left, size, i, j;
+	u32 nr = FIELD_GET(MD_ID_LAST_FIELD, header) + 1;
 	u64 values[MD_MAX_ELEMENTS], mask = ~0ULL, err;
 	u64 class = l->pos.id & MD_ID_CLASS;
 
-	if (l->end < offset + MD_MIN_SEQUENCE) {
+	if (left < MD_MIN_SEQUENCE) {
 		*l->ext_rcx = l->pos.id;
 		return SIM_METADATA_LIST_OVERFLOW | MD_NO_FIELD;
 	}
@@ -257,9 +270,9 @@ static u64 md_load_sequence(struct md_load *l, u64 header)
 		return SIM_METADATA_FIELD_ID_INCORRECT | MD_NO_FIELD;
 	if ((header ^ l->pos.id) & MD_ID_SIZE)
 		return SIM_METADATA_FIELD_ID_INCORRECT;
-	offset += MD_WORD;
 	if (header & MD_ID_WRITE_MASK)
 		mask = md_word(l, offset);
+	left -= MD_WORD;
 
 	for (i = 0; i < nr; i++) {
 		if (!l->pos.row || (l->pos.id & MD_ID_CLASS) != class) {
@@ -267,20 +280,26 @@ static u64 md_load_sequence(struct md_load *l, u64 header)
 			return SIM_METADATA_FIELD_ID_INCORRECT;
 		}
 		*l->ext_rcx = l->pos.id;
-		if (header & MD_ID_WRITE_MASK)
+		if (header & MD_ID_WRITE_MASK) {
 			offset += MD_WORD;
-		if (offset + md_field_size(l->pos.row) > l->end)
+			left -= MD_WORD;
+		}
+		size = md_field_size(l->pos.row);
+		if (left < size)
 			return SIM_METADATA_LIST_OVERFLOW | MD_NO_FIELD;
 		if (md_wanted(l)) {
-			memcpy(values, l->page + offset, md_field_size(l->pos.row));
+			for (j = 0; j < l->pos.row->elements; j++)
+				values[j] = md_word(l, offset + j * MD_WORD);
 			err = md_load_field(l, values, mask);
 			if (err && err != SIM_METADATA_FIELD_NOT_WRITABLE)
 				return err;
 		}
-		offset += md_field_size(l->pos.row);
+		offset += size;
+		left -= size;
 		md_next_field(l->t->context, &l->pos);
 	}
 	*l->ext_rcx = 0;
+	l->left -= offset - l->offset;
 	l->offset = offset;
 	return SIM_SUCCESS;
 }
@@ -350,8 +369,7 @@ u64 md_load_page(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
 		return SIM_OPERAND_INVALID | OPND_PAGE;
 	if (!header.nr_sequences || header.reserved)
 		return SIM_INVALID_METADATA_LIST_HEADER;
-	/* A size too small even for the header stands for a full page. */
-	l.end = header.size < sizeof(header) ? SIM_PAGE_SIZE : header.size;
+	l.left = header.size - sizeof(header);
 
 	md_resume(t.context, cur, &l.pos);
 	if (!cur->field_id) {

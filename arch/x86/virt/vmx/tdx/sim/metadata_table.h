@@ -19,7 +19,7 @@
 #define MD_ID_CLASS		GENMASK_ULL(61, 56)
 #define MD_ID_RESERVED		(GENMASK_ULL(31, 24) | GENMASK_ULL(49, 47) | \
 				 BIT_ULL(55) | BIT_ULL(62))
-#define MD_ID_NONE		(~0ULL)
+#define MD_ID_NONE		(~0ULL)	/* in any context */
 
 #define MD_MAX_ELEMENTS		16
 /* State components 0..18. */
@@ -131,7 +131,8 @@ struct md_field {
  * @shared_hpa: Non-zero when the value is the HPA of a shared block of this size
  * @get: Read instead of loading from @home
  * @set: Check a value to be written, change it or act on it
- * @load: The same for all elements of a field, on import
+ * @load: The same for all elements of a field, on import; @mask are the bits to
+ *	be written
  */
 struct md_row {
 	u64 id;
@@ -149,7 +150,8 @@ struct md_row {
 	u64 export_mask;
 	u64 (*get)(const struct md_target *t, const struct md_field *f, u64 *value);
 	u64 (*set)(const struct md_target *t, const struct md_field *f, u64 mask, u64 *value);
-	u64 (*load)(const struct md_target *t, const struct md_field *f, const u64 *values);
+	u64 (*load)(const struct md_target *t, const struct md_field *f, const u64 *values,
+		    u64 mask);
 };
 
 struct md_table {
@@ -168,6 +170,11 @@ struct md_pos {
 	unsigned int nr;	/* of @row in its context */
 	u64 id;
 };
+
+static inline bool md_is_none(u64 id)
+{
+	return (id | MD_ID_CONTEXT) == MD_ID_NONE;
+}
 
 static inline u32 md_code(u64 id)
 {
@@ -199,6 +206,7 @@ u64 md_get(const struct md_target *t, const struct md_field *f, u64 *value);
 u64 md_put(const struct md_target *t, const struct md_field *f, u64 value, u64 mask,
 	   bool check, u64 *old);
 u64 md_read_mask(const struct md_row *row, enum md_who who);
+u64 md_write_mask(const struct md_row *row, enum md_who who);
 /* Single element accesses of the RD and WR leaves. */
 u64 md_read(const struct md_target *t, u64 id, u64 *value);
 u64 md_write(const struct md_target *t, u64 id, u64 value, u64 mask, u64 *old);
@@ -221,7 +229,7 @@ bool cpuid_readable(const struct sim_td *td, unsigned int index);
 unsigned int cpuid_nr_configs(void);
 u64 cpuid_config_leaf(unsigned int config);
 u64 cpuid_config_mask(unsigned int config, unsigned int half);
-u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 values[2]);
+u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2], u64 mask);
 bool cpuid_arch_capabilities_valid(struct sim_td *td, u64 value);
 u64 cpuid_supported_xfam(void);
 /* Offsets of the components in a compacted XSAVE area, and its size. */

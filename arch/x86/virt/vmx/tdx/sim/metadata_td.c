@@ -49,7 +49,8 @@ void sim_td_derive(struct sim_td *td)
 
 /* ----------------------------------------------------------------- access */
 
-static u64 load_uuid(const struct md_target *t, const struct md_field *f, const u64 *values)
+static u64 load_uuid(const struct md_target *t, const struct md_field *f,
+		     const u64 *values, u64 mask)
 {
 	/* Service TDs bound before the import know the TD by its old name. */
 	memcpy(t->td->tdcs->pre_import_uuid, t->td->tdr->uuid, sizeof(t->td->tdr->uuid));
@@ -57,7 +58,7 @@ static u64 load_uuid(const struct md_target *t, const struct md_field *f, const 
 }
 
 static u64 load_num_l2_vms(const struct md_target *t, const struct md_field *f,
-			   const u64 *values)
+			   const u64 *values, u64 mask)
 {
 	if (values[0] > SIM_MAX_L2_VMS)
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
@@ -68,21 +69,26 @@ static u64 load_num_l2_vms(const struct md_target *t, const struct md_field *f,
 }
 
 static u64 load_attributes(const struct md_target *t, const struct md_field *f,
-			   const u64 *values)
+			   const u64 *values, u64 mask)
 {
-	if (!sim_attributes_valid(values[0]) || !(values[0] & SIM_ATTR_MIGRATABLE))
+	u64 attributes = values[0] & mask;
+
+	if (!sim_attributes_valid(attributes) || !(attributes & SIM_ATTR_MIGRATABLE))
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
 	return SIM_SUCCESS;
 }
 
-static u64 load_xfam(const struct md_target *t, const struct md_field *f, const u64 *values)
+static u64 load_xfam(const struct md_target *t, const struct md_field *f,
+		     const u64 *values, u64 mask)
 {
-	return sim_xfam_valid(values[0]) ? SIM_SUCCESS : SIM_METADATA_FIELD_VALUE_NOT_VALID;
+	return sim_xfam_valid(values[0] & mask) ? SIM_SUCCESS :
+						   SIM_METADATA_FIELD_VALUE_NOT_VALID;
 }
 
-static u64 load_eptp(const struct md_target *t, const struct md_field *f, const u64 *values)
+static u64 load_eptp(const struct md_target *t, const struct md_field *f,
+		     const u64 *values, u64 mask)
 {
-	u64 controls = values[0] & EPTP_CONTROLS;
+	u64 controls = values[0] & mask;
 
 	/* The engine has no private addresses above 47 bits. */
 	if (!sim_eptp_valid(controls) || t->td->tdcs->gpaw)
@@ -92,10 +98,10 @@ static u64 load_eptp(const struct md_target *t, const struct md_field *f, const 
 }
 
 static u64 load_config_flags(const struct md_target *t, const struct md_field *f,
-			     const u64 *values)
+			     const u64 *values, u64 mask)
 {
-	return values[0] & ~SIM_CONFIG_FLAGS_FIXED0 ? SIM_METADATA_FIELD_VALUE_NOT_VALID :
-						      SIM_SUCCESS;
+	return values[0] & mask & ~SIM_CONFIG_FLAGS_FIXED0 ?
+	       SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
 static u64 get_virtual_tsc(const struct md_target *t, const struct md_field *f, u64 *value)
@@ -105,14 +111,14 @@ static u64 get_virtual_tsc(const struct md_target *t, const struct md_field *f, 
 }
 
 static u64 load_virtual_tsc(const struct md_target *t, const struct md_field *f,
-			    const u64 *values)
+			    const u64 *values, u64 mask)
 {
 	sim_set_tsc(t->td->tdcs, values[0]);
 	return MD_STORED;
 }
 
 static u64 load_num_cpuid_values(const struct md_target *t, const struct md_field *f,
-				 const u64 *values)
+				 const u64 *values, u64 mask)
 {
 	return values[0] == SIM_NR_CPUID_VALUES ? MD_STORED :
 						  SIM_METADATA_FIELD_VALUE_NOT_VALID;
@@ -127,12 +133,14 @@ static u64 get_hp_lock_timeout(const struct md_target *t, const struct md_field 
 }
 
 static u64 load_hp_lock_timeout(const struct md_target *t, const struct md_field *f,
-				const u64 *values)
+				const u64 *values, u64 mask)
 {
-	if (values[0] < HP_LOCK_TIMEOUT_MIN || values[0] > HP_LOCK_TIMEOUT_MAX)
+	u64 us = values[0] & mask;
+
+	if (us < HP_LOCK_TIMEOUT_MIN || us > HP_LOCK_TIMEOUT_MAX)
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
 	WRITE_ONCE(t->td->tdcs->hp_lock_timeout,
-		   div_u64(values[0] * tdx_sim_host_tsc_khz(), US_PER_MS));
+		   div_u64(us * tdx_sim_host_tsc_khz(), US_PER_MS));
 	return MD_STORED;
 }
 
@@ -141,7 +149,7 @@ static u64 set_hp_lock_timeout(const struct md_target *t, const struct md_field 
 {
 	if (mask != ~0ULL)
 		return SIM_METADATA_WR_MASK_NOT_VALID;
-	return load_hp_lock_timeout(t, f, value);
+	return load_hp_lock_timeout(t, f, value, mask);
 }
 
 static u64 set_td_ctls(const struct md_target *t, const struct md_field *f, u64 mask,
@@ -177,15 +185,15 @@ static u64 get_cpuid_value(const struct md_target *t, const struct md_field *f, 
 }
 
 static u64 load_cpuid_values(const struct md_target *t, const struct md_field *f,
-			     const u64 *values)
+			     const u64 *values, u64 mask)
 {
-	u64 err = cpuid_import(t->td, f->index / 2, values);
+	u64 err = cpuid_import(t->td, f->index / 2, values, mask);
 
 	return err ?: MD_STORED;
 }
 
 static u64 load_arch_capabilities(const struct md_target *t, const struct md_field *f,
-				  const u64 *values)
+				  const u64 *values, u64 mask)
 {
 	return cpuid_arch_capabilities_valid(t->td, values[0]) ?
 	       SIM_SUCCESS : SIM_METADATA_FIELD_VALUE_NOT_VALID;
@@ -222,7 +230,7 @@ static u64 set_mig_version(const struct md_target *t, const struct md_field *f, 
 }
 
 static u64 load_servtd_binding(const struct md_target *t, const struct md_field *f,
-			       const u64 *values)
+			       const u64 *values, u64 mask)
 {
 	const struct servtd_binding *own = &t->td->tdcs->servtd[0];
 	struct servtd_binding sent;

@@ -253,12 +253,15 @@ u64 tdx_sim_sys_info(struct sim_call *c)
 u64 tdx_sim_tdg_vm_rd(struct sim_guest_call *g)
 {
 	struct md_target t = { .context = MD_CTX_TD, .td = &g->vp->td, .who = MD_GUEST };
+	u64 err = SIM_SUCCESS;
 
-	if (g->regs->r[RCX]) {
-		g->regs->r[R8] = 0;
-		return SIM_OPERAND_INVALID | RCX;
-	}
-	return do_rd(&t, g->regs, NO_NEXT);
+	if (g->host.version > 1)
+		err = SIM_OPERAND_INVALID | RAX;
+	else if (g->regs->r[RCX])
+		err = SIM_OPERAND_INVALID | RCX;
+	if (err)
+		return rd_failed(&g->host, err);
+	return do_rd(&t, g->regs, g->host.version ? NEXT_IN_RDX : NO_NEXT);
 }
 
 u64 tdx_sim_tdg_vm_wr(struct sim_guest_call *g)
