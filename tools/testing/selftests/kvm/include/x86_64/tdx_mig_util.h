@@ -146,6 +146,8 @@ struct td_migtd *td_mig_dst_migtd(void);
 void td_mig_exchange_keys(struct td_mig *m);
 /* Parts of the above. */
 struct kvm_vm *td_mig_dest_create_vm(void);
+/* The same with a TSC frequency; 0 is the native one. */
+struct kvm_vm *__td_mig_dest_create_vm(u32 tsc_khz);
 struct kvm_vm *td_mig_next_dest(struct td_mig *m);
 
 /* Open the source's streams and exchange its keys; no session yet. */

@@ -29,16 +29,22 @@ static void td_mig_dest_add_slot(struct td_mig_dest *d, struct userspace_mem_reg
 				   (last - first + 1) << d->vm->page_shift);
 }
 
-struct kvm_vm *td_mig_dest_create_vm(void)
+struct kvm_vm *__td_mig_dest_create_vm(u32 tsc_khz)
 {
 	struct kvm_vm *vm = td_create_barebones();
 	struct kvm_tdx_init_vm *init;
 
+	vm_ioctl(vm, KVM_SET_TSC_KHZ, (void *)(u64)tsc_khz);
 	vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
 	init = td_alloc_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
 	td_vm_ioctl(vm, KVM_TDX_INIT_VM, KVM_TDX_INIT_VM_F_MIG_DEST, init);
 	free(init);
 	return vm;
+}
+
+struct kvm_vm *td_mig_dest_create_vm(void)
+{
+	return __td_mig_dest_create_vm(0);
 }
 
 void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m)

@@ -36,12 +36,17 @@ struct td_migtd *td_mig_dst_migtd(void)
 	return get_migtd(&dst_migtd);
 }
 
+static struct kvm_vm *create_dest_vm(struct td_mig *m)
+{
+	return __td_mig_dest_create_vm(__vm_ioctl(m->src, KVM_GET_TSC_KHZ, NULL));
+}
+
 void td_mig_exchange_keys(struct td_mig *m)
 {
 	struct td_migtd *src = td_mig_src_migtd(), *dst = td_mig_dst_migtd();
 
 	if (!m->next_dst)
-		m->next_dst = td_mig_dest_create_vm();
+		m->next_dst = create_dest_vm(m);
 
 	td_migtd_bind(src, m->src, 0);
 	td_migtd_bind(dst, m->next_dst, 0);
@@ -57,7 +62,7 @@ struct kvm_vm *td_mig_next_dest(struct td_mig *m)
 	if (vm)
 		return vm;
 
-	vm = td_mig_dest_create_vm();
+	vm = create_dest_vm(m);
 	td_migtd_bind(td_mig_dst_migtd(), vm, 0);
 	td_migtd_install_again(td_mig_dst_migtd(), m->exchange);
 	return vm;
