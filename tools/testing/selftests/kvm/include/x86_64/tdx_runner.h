@@ -14,6 +14,8 @@
 struct td_runner {
 	struct kvm_vcpu *vcpu;
 	pthread_t thread;
+	/* Set when it is about to run the vCPU. */
+	pid_t tid;
 	/* What the guest reads from any IO port. */
 	u32 io_value;
 	/* Stop at an IO access, which is completed, and not before. */

@@ -113,6 +113,8 @@ static inline struct kvm_vm *td_create_with_one_vcpu(struct kvm_vcpu **vcpu,
 }
 
 void td_init_vm(struct kvm_vm *vm, u64 attributes);
+/* A vCPU that stays without KVM_TDX_INIT_VCPU, or whose turn has not come. */
+struct kvm_vcpu *td_vcpu_add_uninitialized(struct kvm_vm *vm, u32 vcpu_id);
 /* The value that the vCPU's entry point gets as first argument. */
 void td_vcpu_set_arg(struct kvm_vcpu *vcpu, u64 arg);
 

@@ -61,6 +61,7 @@ static void *td_runner_thread(void *arg)
 	struct td_runner *r = arg;
 	struct kvm_run *run = r->vcpu->run;
 
+	WRITE_ONCE(r->tid, kvm_gettid());
 	for (;;) {
 		if (!__vcpu_run(r->vcpu)) {
 			if (td_runner_handle_exit(r))
@@ -81,6 +82,7 @@ void td_runner_start(struct td_runner *r)
 
 	sigaction(SIGUSR1, &sa, NULL);
 	r->vcpu->run->immediate_exit = 0;
+	r->tid = 0;
 	kvm_pthread_create(&r->thread, NULL, td_runner_thread, r);
 }
 

@@ -223,6 +223,15 @@ struct kvm_vcpu *td_vcpu_add(struct kvm_vm *vm, u32 vcpu_id)
 	return vcpu;
 }
 
+struct kvm_vcpu *td_vcpu_add_uninitialized(struct kvm_vm *vm, u32 vcpu_id)
+{
+	struct kvm_vcpu *vcpu = __vm_vcpu_add(vm, vcpu_id);
+
+	/* The first one in the list builds the TD. */
+	list_move_tail(&vcpu->list, &vm->vcpus);
+	return vcpu;
+}
+
 void td_vcpu_set_entry_point(struct kvm_vcpu *vcpu, void *guest_code)
 {
 	td_boot_vcpu(vcpu)->entry = (u64)guest_code;
