@@ -9,13 +9,16 @@
  *
  * Locking
  *
- *	kvm->lock			(commands that need all vCPUs stopped)
+ *	kvm->lock			(commands that need all vCPUs stopped, new streams)
  *	  stream->lock			(one command per stream)
  *	    mig->session_sem		(read: memory; write: everything else)
  *	      vcpu->mutex
  *	        kvm->slots_lock		(dirty log)
  *	        kvm->srcu
  *	          mmu_lock		(read: memory, vCPU state; write: rest)
+ *
+ * kvm->lock keeps what builds a TD, which takes locks of the TDX module and does not
+ * expect contention, away from the creation of streams and from bindings.
  *
  * User memory is not accessed with any of these held: a vCPU ioctl may hold
  * vcpu->mutex while it waits for mmap_lock, which mmap() of the device holds.
@@ -352,14 +355,43 @@ static unsigned int tdx_mig_min_bufs(void)
 		    td_mig->num_vp_state_pages);
 }
 
+static int tdx_mig_set_up_stream(struct tdx_mig_stream *stream, unsigned int nr_bufs)
+{
+	struct kvm *kvm = stream->kvm;
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+	enum tdx_mig_phase phase;
+	u64 hw_error;
+	int r;
+
+	lockdep_assert_held(&kvm->lock);
+	lockdep_assert_held(&stream->lock);
+
+	if (stream->nr_bufs)
+		return -EEXIST;
+
+	r = down_write_killable(&mig->session_sem);
+	if (r)
+		return r;
+
+	phase = READ_ONCE(mig->phase);
+	if (phase != TDX_MIG_NONE && phase != TDX_MIG_IMPORT_START)
+		r = -EBUSY;
+	else
+		r = tdx_mig_create_contexts(kvm, stream->index + 2, &hw_error);
+
+	up_write(&mig->session_sem);
+	if (r)
+		return r;
+
+	return tdx_mig_stream_alloc_pages(stream, nr_bufs);
+}
+
 static int tdx_mig_set_attr(struct kvm_device *dev, struct kvm_device_attr *attr)
 {
 	struct tdx_mig_stream *stream = dev->private;
-	struct tdx_mig *mig = to_kvm_tdx(dev->kvm)->mig;
 	struct kvm_dev_tdx_mig_attr mig_attr;
-	enum tdx_mig_phase phase;
+	struct kvm *kvm = dev->kvm;
 	unsigned int nr_bufs;
-	u64 hw_error;
 	int r;
 
 	if (!tdx_mig_is_known_attr(attr))
@@ -380,26 +412,19 @@ static int tdx_mig_set_attr(struct kvm_device *dev, struct kvm_device_attr *attr
 
 	nr_bufs = max(mig_attr.buf_list_pages, tdx_mig_min_bufs());
 
-	guard(mutex)(&stream->lock);
-
-	if (stream->nr_bufs)
-		return -EEXIST;
-
-	r = down_write_killable(&mig->session_sem);
+	/* The TDX module wants the TD for itself, and so do those who build it. */
+	r = mutex_lock_killable(&kvm->lock);
 	if (r)
 		return r;
 
-	phase = READ_ONCE(mig->phase);
-	if (phase != TDX_MIG_NONE && phase != TDX_MIG_IMPORT_START)
-		r = -EBUSY;
-	else
-		r = tdx_mig_create_contexts(dev->kvm, stream->index + 2, &hw_error);
+	r = mutex_lock_killable(&stream->lock);
+	if (!r) {
+		r = tdx_mig_set_up_stream(stream, nr_bufs);
+		mutex_unlock(&stream->lock);
+	}
+	mutex_unlock(&kvm->lock);
 
-	up_write(&mig->session_sem);
-	if (r)
-		return r;
-
-	return tdx_mig_stream_alloc_pages(stream, nr_bufs);
+	return r;
 }
 
 static int tdx_mig_get_attr(struct kvm_device *dev, struct kvm_device_attr *attr)
