@@ -326,6 +326,7 @@ void tdx_mig_put_mbmd(struct tdx_mig_stream *stream);
 unsigned int tdx_mig_gpa_op(u64 entry);
 unsigned int tdx_mig_gpa_status(u64 entry);
 struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd);
+struct kvm_vcpu *tdx_mig_get_initialized_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd);
 u64 *tdx_mig_page_entries(struct page *page);
 unsigned int tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int nr);
 

@@ -129,12 +129,11 @@ int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
 	struct kvm *kvm = stream->kvm;
 	struct kvm_vcpu *vcpu;
-	struct vcpu_tdx *tdx;
 	bool resume;
 	u64 err;
 	int r;
 
-	vcpu = tdx_mig_get_vcpu(kvm, cmd);
+	vcpu = tdx_mig_get_initialized_vcpu(kvm, cmd);
 	if (!vcpu)
 		return -ENOENT;
 
@@ -142,17 +141,11 @@ int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	if (r)
 		return r;
 
-	tdx = to_tdx(vcpu);
-	if (tdx->state != VCPU_TD_STATE_INITIALIZED) {
-		r = -ENOENT;
-		goto unlock;
-	}
-
 	/* The TDX module associates the vCPU with the CPU, like for an entry. */
 	vcpu_load(vcpu);
 	read_lock(&kvm->mmu_lock);
 	err = tdx_mig_complete(kvm, resume,
-			       tdh_export_state_vp(&tdx->vp, &pages, stream->index,
+			       tdh_export_state_vp(&to_tdx(vcpu)->vp, &pages, stream->index,
 						   resume, &cmd->value));
 	read_unlock(&kvm->mmu_lock);
 	vcpu_put(vcpu);
@@ -166,7 +159,6 @@ int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 			to_kvm_tdx(kvm)->mig->next_vcpu++;
 	}
 
-unlock:
 	mutex_unlock(&vcpu->mutex);
 
 	return r;

@@ -26,6 +26,27 @@ struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd)
 	return kvm_get_vcpu(kvm, mig->next_vcpu);
 }
 
+/*
+ * The vCPU that EXPORT_STATE_VP names, or the next one that has a state.  No vCPU of
+ * a TD that is exported becomes initialized, so this needs no vcpu->mutex.
+ */
+struct kvm_vcpu *tdx_mig_get_initialized_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+	struct kvm_vcpu *vcpu;
+
+	for (;;) {
+		vcpu = tdx_mig_get_vcpu(kvm, cmd);
+		if (!vcpu || to_tdx(vcpu)->state == VCPU_TD_STATE_INITIALIZED)
+			return vcpu;
+
+		if (cmd->has_vcpu_id)
+			return NULL;
+
+		mig->next_vcpu++;
+	}
+}
+
 /* Has the vCPU got its state, while the import goes on? */
 bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu)
 {

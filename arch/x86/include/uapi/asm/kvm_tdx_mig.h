@@ -75,7 +75,7 @@
  * there leaves KVM_RUN with EFAULT, KVM_EXIT_MEMORY_FAULT and
  * KVM_MEMORY_EXIT_FLAG_PRIVATE. Unlike for a conversion, the page has the
  * attribute KVM_MEMORY_ATTRIBUTE_PRIVATE. Import it, or add one that the guest
- * is to accept by KVM_PRE_FAULT_MEMORY, and run the vCPU again.
+ * is to accept by KVM_PRE_FAULT_MEMORY on any vCPU, and run the vCPU again.
  * Before the session starts, both TDs need a migration key; the key exchange
  * is the job of the service TDs bound to them.
  */
@@ -219,7 +219,8 @@ struct kvm_dev_tdx_mig_attr {
  *	(in): number of state pages.
  * @KVM_TDX_MIG_EXPORT_STATE_VP: Write the state bundle of a vCPU, after
  *	EXPORT_PAUSE. Without flags: of the next vCPU in order of creation, and
- *	@data (out) is the number of state pages; ENOENT after the last. With
+ *	@data (out) is the number of state pages; ENOENT after the last. vCPUs
+ *	without KVM_TDX_INIT_VCPU have no state and are skipped. With
  *	KVM_TDX_MIG_STATE_VP_F_VCPU_ID: @data is the address of struct
  *	kvm_tdx_mig_state_vp.
  * @KVM_TDX_MIG_IMPORT_STATE_VP: Import the state bundle of a vCPU, after
@@ -228,6 +229,15 @@ struct kvm_dev_tdx_mig_attr {
  *	last. With KVM_TDX_MIG_STATE_VP_F_VCPU_ID: @data is the address of
  *	struct kvm_tdx_mig_state_vp. EEXIST: the vCPU has its state already.
  *	EINVAL also if the CPUID of the vCPU has no x2APIC.
+ *	The bundle must go into the vCPU with the id that its vCPU has on the
+ *	source. KVM does not check that: the id, which is the x2APIC id of the
+ *	guest, is in a part of the bundle that only the TDX module can read, and
+ *	TDX modules before 1.5.05 do not tell it afterwards; the MBMD has the
+ *	number that the TDX module gave to the vCPU, which is not the id. A VMM
+ *	that does not name vCPUs has to create, in the same order, those vCPUs
+ *	that have a state on the source, and no others before them. A vCPU of
+ *	which there is no bundle cannot be run; the start token is refused, and
+ *	the session lost, if the bundle of one with a state is missing.
  * @KVM_TDX_MIG_EXPORT_ABORT: End the export session, the TD becomes runnable.
  *	Before the start token: unconditional; vCPUs may run if the session was
  *	not paused. After it: the MBMD must hold the abort token of the
@@ -276,7 +286,7 @@ enum kvm_tdx_mig_cmd_id {
  * struct kvm_tdx_mig_state_vp - state bundle of a vCPU that is named
  * @nr_pages: number of state pages, out for export, in for import.
  * @vcpu_id: in, id of the vCPU as given to KVM_CREATE_VCPU; ENOENT if there is
- *	no such vCPU.
+ *	no such vCPU, or, for export, if it was never initialized.
  * @reserved: must be 0.
  */
 struct kvm_tdx_mig_state_vp {

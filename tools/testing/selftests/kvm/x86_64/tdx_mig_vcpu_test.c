@@ -566,6 +566,150 @@ TD_TEST(rest_of_a_long_mapgpa_is_done_after_the_migration)
 	kvm_vm_free(vm);
 }
 
+/* --------------------------------------------- vCPUs without a state */
+
+#define NR_GAP_PAGES	4
+#define GAP_GPA		0x40000000UL
+#define GAP_SLOT	TD_SLOT_UNACCEPTED
+
+/* vCPUs 1 and 3 are never initialized. */
+#define NR_GAP_VCPUS	4
+
+static void guest_use_own_page(u64 id)
+{
+	u64 *page = (u64 *)(GAP_GPA + id * PAGE_SIZE);
+
+	GUEST_SYNC(1);
+	td_accept_pages((gpa_t)page, 1);
+	WRITE_ONCE(*page, id + 1);
+	GUEST_ASSERT_EQ(READ_ONCE(*page), id + 1);
+	GUEST_DONE();
+}
+
+struct gap {
+	struct kvm_vm *vm;
+	/* Those that run. */
+	struct kvm_vcpu *vcpus[2];
+	struct kvm_vcpu *extras[2];
+	struct td_mig m;
+};
+
+static void gap_create(struct gap *g)
+{
+	int i;
+
+	g->vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, NR_GAP_VCPUS * DEFAULT_STACK_PGS,
+			    guest_use_own_page, g->vcpus);
+	g->extras[0] = td_vcpu_add_uninitialized(g->vm, 1);
+	g->vcpus[1] = vm_vcpu_add(g->vm, 2, guest_use_own_page);
+	g->extras[1] = td_vcpu_add_uninitialized(g->vm, 3);
+	td_add_unaccepted_memory(g->vm, GAP_SLOT, GAP_GPA, NR_GAP_PAGES);
+	for (i = 0; i < 2; i++)
+		td_vcpu_set_arg(g->vcpus[i], g->vcpus[i]->id);
+	td_launch(g->vm);
+	for (i = 0; i < 2; i++)
+		td_vcpu_run_to_sync(g->vcpus[i], 1);
+	td_mig_init(&g->m, g->vm, g->vcpus, 2, 1);
+}
+
+static void gap_export(struct gap *g)
+{
+	td_mig_export_immutable(&g->m);
+	td_mig_export_pause(&g->m);
+	td_mig_export_all_mem(&g->m);
+	td_mig_export_td_and_vcpus(&g->m);
+}
+
+static void gap_finish(struct gap *g, struct td_mig_dest *d)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		td_vcpu_run_to_done(d->vcpus[i]);
+	td_mig_dest_free(d);
+	td_mig_free(&g->m);
+	kvm_vm_free(g->vm);
+}
+
+TD_TEST(export_in_order_skips_vcpus_that_were_never_initialized)
+{
+	struct td_mig_bundle b;
+	struct td_mig_dest d;
+	struct gap g;
+	u64 hw_error;
+	int i;
+
+	gap_create(&g);
+	gap_export(&g);
+	for (i = 0; i < 2; i++) {
+		TD_EXPECT_ERRNO(ENOENT, __td_mig_export_state(&g.m.streams[0],
+							      KVM_TDX_MIG_EXPORT_STATE_VP, &b,
+							      &hw_error));
+		TEST_ASSERT_EQ(hw_error, 0UL);
+		TD_EXPECT_ERRNO(ENOENT, __td_mig_export_vcpu(&g.m.streams[0],
+							     g.extras[i]->id, &b, &hw_error));
+		TEST_ASSERT_EQ(hw_error, 0UL);
+	}
+	td_mig_export_start_token(&g.m);
+
+	/* The destination has the vCPUs that have a state, and no others. */
+	td_mig_dest_create(&d, &g.m);
+	td_mig_import(&d, &g.m, 0, g.m.nr_bundles - 1);
+	td_mig_import_end(&d);
+	gap_finish(&g, &d);
+}
+
+TD_TEST(session_after_an_abort_skips_vcpus_that_were_never_initialized)
+{
+	struct td_mig_dest d;
+	struct gap g;
+
+	gap_create(&g);
+	gap_export(&g);
+	td_mig_cmd(&g.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	while (g.m.nr_bundles)
+		td_mig_bundle_free(&g.m.bundles[--g.m.nr_bundles]);
+	td_mig_migrate(&g.m, &d);
+	gap_finish(&g, &d);
+}
+
+static void pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = PAGE_SIZE };
+	int ret;
+
+	do {
+		ret = __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+	} while (range.size && (!ret || errno == EINTR || errno == EAGAIN));
+	TEST_ASSERT(!ret, "vCPU %u, GPA 0x%lx: errno %d (%s)", vcpu->id, gpa, errno,
+		    strerror(errno));
+}
+
+TD_TEST(vcpus_that_the_source_never_initialized_are_harmless_at_the_destination)
+{
+	struct kvm_vcpu *extras[2];
+	struct td_mig_dest d;
+	struct gap g;
+	int i;
+
+	gap_create(&g);
+	pre_fault(g.extras[0], GAP_GPA);
+	/* All vCPUs exist on both sides, so those that move are named. */
+	g.m.reverse_vcpus = true;
+	td_mig_export(&g.m);
+	td_mig_dest_create(&d, &g.m);
+	for (i = 0; i < 2; i++)
+		extras[i] = __vm_vcpu_add(d.vm, g.extras[i]->id);
+	td_mig_import(&d, &g.m, 0, g.m.nr_bundles - 1);
+
+	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
+	pre_fault(extras[0], GAP_GPA + 2 * PAGE_SIZE);
+	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END);
+	pre_fault(extras[1], GAP_GPA + 1 * PAGE_SIZE);
+	pre_fault(extras[0], GAP_GPA + 3 * PAGE_SIZE);
+	gap_finish(&g, &d);
+}
+
 int main(int argc, char *argv[])
 {
 	TEST_REQUIRE(kvm_has_tdx_mig());
