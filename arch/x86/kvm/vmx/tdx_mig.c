@@ -12,10 +12,13 @@
  *	kvm->lock			(commands that need all vCPUs stopped, new streams)
  *	  stream->lock			(one command per stream)
  *	    mig->session_sem		(read: memory; write: everything else)
- *	      vcpu->mutex
+ *	      vcpu->mutex		(trylock only)
  *	        kvm->slots_lock		(dirty log)
  *	        kvm->srcu
  *	          mmu_lock		(read: memory, vCPU state; write: rest)
+ *
+ * A vCPU can stay in an ioctl for ever, with vcpu->mutex held.  Hence a command that
+ * finds one there fails, instead of keeping up all others that want session_sem.
  *
  * kvm->lock keeps what builds a TD, which takes locks of the TDX module and does not
  * expect contention, away from the creation of streams and from bindings.

@@ -62,7 +62,7 @@ struct tdx_mig {
 	/*
 	 * Held for read by commands that may run on several streams at once, and
 	 * for write by all others.  Acquired inside of kvm->lock and of a
-	 * stream's lock, outside of vcpu->mutex.
+	 * stream's lock.  Nobody waits for a vcpu->mutex with this held.
 	 */
 	struct rw_semaphore session_sem;
 

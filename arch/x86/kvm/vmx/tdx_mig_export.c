@@ -137,9 +137,9 @@ int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	if (!vcpu)
 		return -ENOENT;
 
-	r = mutex_lock_killable(&vcpu->mutex);
-	if (r)
-		return r;
+	/* Userspace can keep a vCPU in an ioctl for as long as it likes. */
+	if (!mutex_trylock(&vcpu->mutex))
+		return -EBUSY;
 
 	/* The TDX module associates the vCPU with the CPU, like for an entry. */
 	vcpu_load(vcpu);

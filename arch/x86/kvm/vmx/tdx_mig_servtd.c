@@ -9,15 +9,18 @@
  *
  * Locking
  *
- *	kvm->lock of target and service TD	(in the order of their addresses)
+ *	kvm->lock of the target
  *	  mig->session_sem of the target	(write)
  *
- * kvm->lock keeps away what builds the two TDs, which takes locks of the TDX
- * module that a binding needs, too, and does not expect contention.  The service
- * TD is runnable and the reference to its file keeps it so.
+ * kvm->lock keeps away what builds the target, which takes locks of the TDX module
+ * that a binding needs, too, and does not expect contention.  The service TD is
+ * complete, and the reference to its file keeps it so.
+ *
+ * No lock of the service TD is taken.  Userspace can make KVM hold the kvm->lock of a
+ * VM for ever, as KVM waits for vCPUs with it held.  So whoever waits for the lock of
+ * one VM must not hold that of another one.
  */
 #include <linux/file.h>
-#include <linux/minmax.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -73,29 +76,6 @@ static int servtd_get_slot(u32 type, u32 slot, u64 attributes, struct servtd_slo
 	return 0;
 }
 
-static int servtd_lock_vms(struct kvm *target, struct kvm *servtd)
-{
-	struct kvm *first = min(target, servtd);
-	struct kvm *second = max(target, servtd);
-
-	/* Two VMs may serve each other, so the role decides nothing. */
-	if (mutex_lock_killable(&first->lock))
-		return -EINTR;
-
-	if (mutex_lock_killable_nested(&second->lock, SINGLE_DEPTH_NESTING)) {
-		mutex_unlock(&first->lock);
-		return -EINTR;
-	}
-
-	return 0;
-}
-
-static void servtd_unlock_vms(struct kvm *target, struct kvm *servtd)
-{
-	mutex_unlock(&target->lock);
-	mutex_unlock(&servtd->lock);
-}
-
 /* Has the TD a table of bindings?  Of no effect on what the table allows. */
 static bool servtd_is_target(struct kvm *kvm)
 {
@@ -104,6 +84,20 @@ static bool servtd_is_target(struct kvm *kvm)
 	lockdep_assert_held(&kvm->lock);
 
 	return kvm_tdx->state != TD_STATE_UNINITIALIZED && is_hkid_assigned(kvm_tdx);
+}
+
+/* Can the TD be a service TD?  Once it can, it can until its VM is destroyed. */
+static bool servtd_is_runnable(struct kvm *kvm)
+{
+	enum kvm_tdx_state state;
+
+	/*
+	 * Pairs with the release of kvm->lock between the ioctl that set up what the
+	 * SEAMCALL needs, and the later one that made the TD runnable.
+	 */
+	state = smp_load_acquire(&to_kvm_tdx(kvm)->state);
+
+	return state == TD_STATE_RUNNABLE && !READ_ONCE(kvm->vm_dead);
 }
 
 static u64 __servtd_bind(struct kvm *target, struct kvm *servtd,
@@ -130,8 +124,7 @@ static int servtd_bind_locked(struct kvm *target, struct kvm *servtd,
 	struct tdx_mig *mig = to_kvm_tdx(target)->mig;
 	int r;
 
-	if (!servtd_is_target(target) || servtd->vm_dead ||
-	    to_kvm_tdx(servtd)->state != TD_STATE_RUNNABLE)
+	if (!servtd_is_target(target) || !servtd_is_runnable(servtd))
 		return -EINVAL;
 
 	r = down_write_killable(&mig->session_sem);
@@ -173,12 +166,12 @@ static int servtd_bind(struct kvm *target, struct kvm_tdx_cmd *cmd)
 	if (servtd == target || !is_td(servtd))
 		return -EINVAL;
 
-	r = servtd_lock_vms(target, servtd);
+	r = mutex_lock_killable(&target->lock);
 	if (r)
 		return r;
 
 	r = servtd_bind_locked(target, servtd, &slot, &bind, &cmd->hw_error);
-	servtd_unlock_vms(target, servtd);
+	mutex_unlock(&target->lock);
 	if (r)
 		return r;
 

@@ -92,7 +92,8 @@
  *          GPA list or MBMD; wrong stream (commands bound to stream 0);
  *          command of the other side (export on a destination TD)
  * ENXIO    the stream has no attributes yet (KVM_SET_DEVICE_ATTR)
- * EBUSY    not legal in the present phase, or vCPUs are in KVM_RUN
+ * EBUSY    not legal in the present phase, or a vCPU that the command needs is in
+ *          an ioctl, e.g. in KVM_RUN
  * EAGAIN   transient contention, the command had no effect, repeat it
  * EINTR    a signal is pending, repeat the command. Only EXPORT_ABORT stops for
  *          any signal, and goes on where it was. The others finish what they
@@ -222,13 +223,14 @@ struct kvm_dev_tdx_mig_attr {
  *	@data (out) is the number of state pages; ENOENT after the last. vCPUs
  *	without KVM_TDX_INIT_VCPU have no state and are skipped. With
  *	KVM_TDX_MIG_STATE_VP_F_VCPU_ID: @data is the address of struct
- *	kvm_tdx_mig_state_vp.
+ *	kvm_tdx_mig_state_vp. EBUSY: the vCPU is in an ioctl.
  * @KVM_TDX_MIG_IMPORT_STATE_VP: Import the state bundle of a vCPU, after
  *	IMPORT_STATE_TD. Without flags: into the next vCPU in order of
  *	creation, and @data (in) is the number of state pages; ENOENT after the
  *	last. With KVM_TDX_MIG_STATE_VP_F_VCPU_ID: @data is the address of
  *	struct kvm_tdx_mig_state_vp. EEXIST: the vCPU has its state already.
- *	EINVAL also if the CPUID of the vCPU has no x2APIC.
+ *	EBUSY: the vCPU is in an ioctl. EINVAL also if the CPUID of the vCPU has
+ *	no x2APIC.
  *	The bundle must go into the vCPU with the id that its vCPU has on the
  *	source. KVM does not check that: the id, which is the x2APIC id of the
  *	guest, is in a part of the bundle that only the TDX module can read, and
