@@ -66,7 +66,10 @@ struct tdx_mig {
 	 */
 	struct rw_semaphore session_sem;
 
-	/* Written with mmu_lock held for write. */
+	/*
+	 * Written with mmu_lock held for write, or by tdx_mig_fail_import() with
+	 * mmu_lock held for read.
+	 */
 	enum tdx_mig_phase phase;
 
 	/* Pages may be in an exported state.  Protected by mmu_lock. */
@@ -311,6 +314,8 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn);
 bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err);
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn);
 void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn);
+void tdx_mig_fail_import(struct kvm *kvm);
+bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err);
 void tdx_mig_start_import(struct kvm *kvm);
 
 int tdx_mig_create_contexts(struct kvm *kvm, unsigned int nr, u64 *hw_error);
@@ -396,6 +401,7 @@ static inline void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn) { }
 static inline bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
 static inline bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn) { return false; }
 static inline void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn) { }
+static inline bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
 static inline void tdx_mig_start_import(struct kvm *kvm) { }
 
 static inline int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)

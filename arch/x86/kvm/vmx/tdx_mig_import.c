@@ -9,25 +9,28 @@
 #include "tdx_mig_trace.h"
 
 /*
- * A leaf has failed with @err.  Does that end the session?  The TDX module says
- * so in most cases in @err, but not in all.
+ * A leaf has returned @err.  Does that end the session?  The TDX module says so in
+ * most cases in @err, but not in all.  If so, tell before mmu_lock is dropped, see
+ * tdx_mig_fail_import().
  */
 static void tdx_mig_import_check(struct kvm *kvm, u64 err)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	u64 op_state;
 
-	lockdep_assert_held_write(&kvm->mmu_lock);
+	lockdep_assert_held(&kvm->mmu_lock);
 
-	if (!tdx_mig_status(err))
+	if (!tdx_mig_status(err) || tdx_mig_is_busy(err))
 		return;
 
 	if (!(err & TDX_FATAL) &&
-	    (tdh_mng_rd(&kvm_tdx->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE), &op_state) ||
-	     op_state != TDX_OP_STATE_FAILED_IMPORT))
+	    !tdx_mig_retry(kvm, tdh_mng_rd(&kvm_tdx->td,
+					   TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
+					   &op_state)) &&
+	    op_state != TDX_OP_STATE_FAILED_IMPORT)
 		return;
 
-	tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
+	tdx_mig_fail_import(kvm);
 }
 
 /* A TD has been created that waits for its import. */
@@ -202,16 +205,14 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 	err = tdx_mig_complete(kvm, resume,
 			       tdh_import_state_vp(&tdx->vp, pages, stream->index,
 						   resume, &ext1, &ext2));
+	tdx_mig_import_check(kvm, err);
 	read_unlock(&kvm->mmu_lock);
 
 	cmd->hw_error = err;
 	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_VP_STATE, vcpu,
 				     pages->nr_pages, err);
-	if (err) {
-		guard(write_lock)(&kvm->mmu_lock);
-		tdx_mig_import_check(kvm, err);
+	if (err)
 		return tdx_mig_errno(err);
-	}
 
 	tdx_vcpu_init_controls(vcpu);
 	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;

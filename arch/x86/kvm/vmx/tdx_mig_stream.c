@@ -343,6 +343,42 @@ void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase)
 }
 
 /*
+ * The TDX module has ended the import.  It removes no page from the TD any more, and
+ * adds no page tables, so a zap that comes next must not ask it to.  Hence this is
+ * called before mmu_lock is dropped, be it held for read only: the unlock orders the
+ * phase before whatever the next writer does.
+ *
+ * Who holds mmu_lock for read at the same time may still see the old phase, and has
+ * to cope with what the TDX module says, see tdx_mig_is_import_over().  Apart from
+ * the phase, no such task changes anything for another one, so nothing else needs an
+ * order.  The compare-and-exchange is for those that fail together.
+ */
+void tdx_mig_fail_import(struct kvm *kvm)
+{
+	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+	enum tdx_mig_phase old = READ_ONCE(mig->phase), new;
+
+	lockdep_assert_held(&kvm->mmu_lock);
+
+	do {
+		if (old == TDX_MIG_IMPORT_FAILED || old == TDX_MIG_IMPORT_CLOSED)
+			return;
+
+		new = old == TDX_MIG_LIVE_IMPORT ? TDX_MIG_IMPORT_CLOSED :
+						   TDX_MIG_IMPORT_FAILED;
+	} while (!try_cmpxchg(&mig->phase, &old, new));
+
+	trace_kvm_tdx_mig_phase(kvm, old, new);
+}
+
+/* Was @err returned because the import has ended meanwhile? */
+bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err)
+{
+	return kvm_tdx->mig && kvm_tdx->state == TD_STATE_IMPORT &&
+	       tdx_mig_status(err) == TDX_OP_STATE_INCORRECT;
+}
+
+/*
  * Called with vcpu->mutex held, on the way into the guest.  The phases that
  * forbid it are entered with all vCPUs stopped.
  */
