@@ -99,10 +99,9 @@ struct tdx_mig {
 
 	/*
 	 * Private pages that were unmapped while the TDX module could not remove
-	 * them, linked by page_private().  KVM holds a reference to each until
-	 * the TD is torn down.  Protected by mmu_lock.
+	 * them, until the TD is torn down.  Protected by mmu_lock.
 	 */
-	struct page *unremoved;
+	struct kvm_gmem_held_pages unremoved;
 
 	/* One of them was exported, so that the TD cannot run any more. */
 	bool page_lost;

@@ -426,23 +426,19 @@ bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx)
 }
 
 /*
- * Unmap a page without removing it from the TD.  Keep it out of the hands of the
- * page allocator until the TD is torn down, and the TDX module gives it back.
- * The TD has lost the page, and cannot run any more.
+ * Unmap a page without removing it from the TD.  guest_memfd keeps it until the TD
+ * is torn down, and the TDX module gives it back.  The TD has lost the page, and
+ * cannot run any more.
  */
 void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
-	struct page *page = pfn_to_page(pfn);
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
 	trace_kvm_tdx_mig_defer_removal(kvm, pfn);
 
-	/* guest_memfd has no use for page_private(). */
-	get_page(page);
-	set_page_private(page, (unsigned long)mig->unremoved);
-	mig->unremoved = page;
+	kvm_gmem_hold_page(&mig->unremoved, pfn);
 
 	switch (mig->phase) {
 	case TDX_MIG_LIVE_EXPORT:
@@ -509,10 +505,7 @@ void tdx_mig_vm_reclaim(struct kvm *kvm)
 	if (!mig)
 		return;
 
-	while (mig->unremoved) {
-		page = mig->unremoved;
-		mig->unremoved = (struct page *)page_private(page);
-		set_page_private(page, 0);
+	while ((page = kvm_gmem_release_held_page(&mig->unremoved))) {
 		if (!tdx_reclaim_page(page))
 			put_page(page);
 		cond_resched();
