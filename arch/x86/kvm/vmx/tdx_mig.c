@@ -498,7 +498,6 @@ static int tdx_mig_create(struct kvm_device *dev, u32 type)
 	stream->kvm = kvm;
 	stream->index = index;
 	mutex_init(&stream->lock);
-	kvm_tdp_mmu_mirror_cache_init(&stream->cache);
 	dev->private = stream;
 
 	return 0;

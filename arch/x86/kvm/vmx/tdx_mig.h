@@ -106,12 +106,6 @@ struct tdx_mig {
 	/* One of them was exported, so that the TD cannot run any more. */
 	bool page_lost;
 
-	/*
-	 * GFNs of pages that the TDX module has removed since the start token, and
-	 * that must not be imported.  Protected by mmu_lock.
-	 */
-	struct xarray removed;
-
 	/* GPA list for pages that are removed, by mmu_lock. */
 	struct page *restore_list;
 
@@ -126,15 +120,6 @@ struct tdx_mig {
 	 * held for write.
 	 */
 	struct xarray sent;
-};
-
-/* A private page of a batch that is being imported. */
-struct tdx_mig_import_page {
-	struct kvm_mirror_leaf leaf;
-	struct page *page;
-	u8 op;
-	bool mapped;
-	bool frozen;
 };
 
 /* A migration stream, i.e. a device fd. */
@@ -159,7 +144,7 @@ struct tdx_mig_stream {
 	struct page *gpa_list;
 	struct page *buf_list;
 	struct page *new_list;
-	struct tdx_mig_import_page *import;
+	struct kvm_import *import;
 
 	/*
 	 * Entries of the GPA list with an operation, those with CANCEL, and those
@@ -168,8 +153,6 @@ struct tdx_mig_stream {
 	DECLARE_BITMAP(wanted, TDX_MIG_BUF_LIST_PAGES_MAX);
 	DECLARE_BITMAP(canceled, TDX_MIG_BUF_LIST_PAGES_MAX);
 	DECLARE_BITMAP(claimed, TDX_MIG_BUF_LIST_PAGES_MAX);
-
-	struct kvm_mirror_cache cache;
 };
 
 /* Operands of a command. */
@@ -312,7 +295,6 @@ bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx);
 void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn);
 bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err);
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn);
-void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn);
 void tdx_mig_fail_import(struct kvm *kvm);
 bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err);
 void tdx_mig_start_import(struct kvm *kvm);
@@ -399,7 +381,6 @@ static inline bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx) { return 
 static inline void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn) { }
 static inline bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
 static inline bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn) { return false; }
-static inline void tdx_mig_note_removal(struct kvm *kvm, gfn_t gfn) { }
 static inline bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
 static inline void tdx_mig_start_import(struct kvm *kvm) { }
 

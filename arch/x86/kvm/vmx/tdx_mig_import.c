@@ -281,8 +281,11 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	/* A removed page shows in the phase, not in what the TDX module says. */
 	mbmd = page_address(stream->mbmd);
 	if (le32_to_cpu(mbmd->mig_epoch) == TDX_MIG_EPOCH_OUT_OF_ORDER &&
-	    kvm_tdx->mig->phase != TDX_MIG_IMPORT_FAILED)
+	    kvm_tdx->mig->phase != TDX_MIG_IMPORT_FAILED) {
+		/* From here on, the TDX module does not take pages that were removed. */
+		kvm->arch.track_private_removals = true;
 		tdx_mig_set_phase(kvm, TDX_MIG_POST_IMPORT);
+	}
 
 	return 0;
 }
@@ -347,7 +350,7 @@ int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		return tdx_mig_errno(err);
 
 	kvm->arch.private_faults_exit = false;
-	xa_destroy(&mig->removed);
+	kvm->arch.track_private_removals = false;
 	tdx_mig_import_go_live(kvm);
 	tdx_mig_set_phase(kvm, TDX_MIG_NONE);
 

@@ -253,9 +253,8 @@ void tdx_mig_stream_free_pages(struct tdx_mig_stream *stream)
 		stream->bufs = NULL;
 	}
 
-	kvfree(stream->import);
+	kvm_tdp_mmu_free_import(stream->import);
 	stream->import = NULL;
-	kvm_tdp_mmu_mirror_cache_free(&stream->cache);
 }
 
 static bool tdx_mig_alloc_page(struct page **page)
@@ -282,7 +281,7 @@ int tdx_mig_stream_alloc_pages(struct tdx_mig_stream *stream, unsigned int nr_bu
 
 	stream->bufs = kcalloc(TDX_MIG_BUF_LIST_PAGES_MAX, sizeof(*stream->bufs),
 			       GFP_KERNEL_ACCOUNT);
-	stream->import = kvcalloc(nr_bufs, sizeof(*stream->import), GFP_KERNEL_ACCOUNT);
+	stream->import = kvm_tdp_mmu_alloc_import(nr_bufs);
 	if (!stream->bufs || !stream->import)
 		goto free;
 
@@ -490,7 +489,6 @@ int tdx_mig_vm_init(struct kvm *kvm)
 
 	init_rwsem(&mig->session_sem);
 	xa_init(&mig->sent);
-	xa_init(&mig->removed);
 	to_kvm_tdx(kvm)->mig = mig;
 
 	return 0;
@@ -525,7 +523,6 @@ void tdx_mig_vm_free(struct kvm *kvm)
 	/* Nobody is left to contend, but it is what the rule says. */
 	scoped_guard(rwsem_write, &mig->session_sem)
 		tdx_mig_begin_epoch(mig);
-	xa_destroy(&mig->removed);
 	tdx_mig_free(mig);
 	to_kvm_tdx(kvm)->mig = NULL;
 }
