@@ -417,8 +417,9 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 	struct kvm *kvm = stream->kvm;
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	unsigned int retries = 0;
-	gfn_t next;
 	int nr, i, r;
+	gfn_t next;
+	bool more;
 	u64 err;
 
 	guard(srcu)(&kvm->srcu);
@@ -448,9 +449,10 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 		cond_resched();
 
 		/* Each call gets on, however often there are signals. */
-		if ((nr == max || retries) && signal_pending(current))
+		more = retries || next != KVM_MIRROR_END;
+		if (more && signal_pending(current))
 			return -EINTR;
-	} while (nr == max || retries);
+	} while (more);
 
 	return 0;
 }
