@@ -12,9 +12,12 @@
 #include "tdx_sim_util.h"
 #include "tdx_test.h"
 
-/* More pages than the TDX module blocks in one go, and no multiple of 64. */
+/*
+ * More pages than the TDX module blocks in one go, and no multiple of 64.  They
+ * start in the middle of what would be a huge page, and of a word of its bits.
+ */
 #define MEM_SLOT		TD_SLOT_UNACCEPTED
-#define MEM_GPA			0x40000000UL
+#define MEM_GPA			0x40020000UL
 #define MEM_PAGES		1150UL
 #define BITMAP_WORDS		DIV_ROUND_UP(MEM_PAGES, 64)
 
@@ -586,6 +589,195 @@ TD_TEST(no_write_is_lost_while_the_log_is_cleared)
 
 	stop_and_copy(&m);
 	import_and_run(&m, NR_ROUNDS);
+	td_mig_free(&m);
+	kvm_vm_free(vm);
+}
+
+/* ------------------------------------------------------------- conversions */
+
+/*
+ * The first pages, which are converted again and again, and the others, each of
+ * which is written in every pass.
+ */
+#define NR_CONVERTED		8UL
+#define NR_PASSES		24
+
+/* The first page while it is shared. */
+static u64 *shared_page;
+
+/* The host may be about to block the page, or one of its neighbors. */
+static void guest_accept_page(gpa_t gpa)
+{
+	u64 status;
+
+	do {
+		status = tdg_mem_page_accept(gpa, 0);
+	} while ((status & TDX_STATUS_MASK) == TDX_OPERAND_BUSY);
+	__GUEST_ASSERT(!status, "Accept of GPA %lx: %lx", gpa, status);
+}
+
+/* Until the host refuses to. */
+static void guest_convert_pages(void)
+{
+	u64 page = 0, pass = 0, next;
+	gpa_t gpa;
+
+	for (;;) {
+		gpa = (gpa_t)guest_page(page);
+		if (tdvmcall_map_gpa(gpa | TD_SHARED_BIT, PAGE_SIZE, NULL))
+			break;
+		/* So that there are page tables for shared memory. */
+		if (!page)
+			WRITE_ONCE(*shared_page, pass);
+		td_map_gpa(gpa, PAGE_SIZE);
+		guest_accept_page(gpa);
+		WRITE_ONCE(*guest_page(page), value_of(page, pass));
+		page = (page + 1) % NR_CONVERTED;
+		pass += !page;
+	}
+	next = page;
+	GUEST_SYNC(pass);
+
+	/* The first @next ones have been converted once more. */
+	for (page = 0; page < NR_CONVERTED; page++)
+		__GUEST_ASSERT(READ_ONCE(*guest_page(page)) ==
+			       value_of(page, page < next ? pass : pass - 1),
+			       "Page %lu, pass %lu: %lx", page, pass, *guest_page(page));
+}
+
+static void guest_write_pages(void)
+{
+	u64 page, pass;
+
+	for (pass = 1; pass <= NR_PASSES; pass++) {
+		for (page = NR_CONVERTED; page < MEM_PAGES; page++) {
+			__GUEST_ASSERT(READ_ONCE(*guest_page(page)) == value_of(page, pass - 1),
+				       "Page %lu, pass %lu: %lx", page, pass, *guest_page(page));
+			WRITE_ONCE(*guest_page(page), value_of(page, pass));
+		}
+		GUEST_SYNC(pass);
+	}
+
+	for (page = NR_CONVERTED; page < MEM_PAGES; page++)
+		__GUEST_ASSERT(READ_ONCE(*guest_page(page)) == value_of(page, NR_PASSES),
+			       "Page %lu: %lx", page, *guest_page(page));
+}
+
+static void guest_code_converting(u64 index)
+{
+	u64 page;
+
+	if (!index) {
+		td_accept_pages(MEM_GPA, MEM_PAGES);
+		for (page = 0; page < MEM_PAGES; page++)
+			WRITE_ONCE(*guest_page(page), value_of(page, 0));
+	}
+	GUEST_SYNC(0);
+
+	if (!index)
+		guest_convert_pages();
+	else
+		guest_write_pages();
+	GUEST_DONE();
+}
+
+struct converter {
+	struct kvm_vcpu *vcpu;
+	u64 nr;
+	bool stop;
+};
+
+static void *run_converter(void *arg)
+{
+	struct converter *c = arg;
+	struct kvm_run *run = c->vcpu->run;
+	struct ucall uc;
+
+	for (vcpu_run(c->vcpu); run->exit_reason == KVM_EXIT_HYPERCALL; vcpu_run(c->vcpu)) {
+		if (run->hypercall.args[2] & KVM_MAP_GPA_RANGE_ENCRYPTED) {
+			td_handle_map_gpa(c->vcpu);
+			continue;
+		}
+		if (READ_ONCE(c->stop)) {
+			run->hypercall.ret = EINVAL;
+			continue;
+		}
+		/*
+		 * Take the page away before its attribute changes, for which KVM
+		 * waits until the log is cleared.
+		 */
+		vm_guest_mem_punch_hole(c->vcpu->vm, run->hypercall.args[0], PAGE_SIZE);
+		td_handle_map_gpa(c->vcpu);
+		c->nr++;
+	}
+	TEST_ASSERT_EQ(get_ucall(c->vcpu, &uc), UCALL_SYNC);
+	return NULL;
+}
+
+static void check_pass(struct kvm_vm *vm)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	u64 page;
+
+	get_log(vm, bitmap);
+	for (page = NR_CONVERTED; page < MEM_PAGES; page++)
+		TEST_ASSERT(test_bit(page, bitmap), "Write to page %lu is lost", page);
+}
+
+TD_TEST(pages_are_converted_while_the_log_is_cleared)
+{
+	unsigned long bitmap[BITMAP_WORDS];
+	struct converter c = {};
+	struct kvm_vcpu *vcpus[2];
+	struct td_mig_dest d;
+	pthread_t thread;
+	struct kvm_vm *vm;
+	struct td_mig m;
+	u64 pass;
+	int i;
+
+	vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 2, MEM_PAGES, guest_code_converting, vcpus);
+	vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		      KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	td_add_unaccepted_memory(vm, MEM_SLOT, MEM_GPA, MEM_PAGES);
+	write_guest_global(vm, shared_page, (u64 *)td_map_shared_alias(vm, MEM_GPA));
+	for (i = 0; i < 2; i++)
+		td_vcpu_set_arg(vcpus[i], i);
+	td_launch(vm);
+	for (i = 0; i < 2; i++)
+		td_vcpu_run_to_sync(vcpus[i], 0);
+
+	td_mig_init(&m, vm, vcpus, 2, 1);
+	enable_log(vm);
+	td_mig_export_immutable(&m);
+
+	/* All pages of a pass, i.e. several batches, are blocked in one go. */
+	c.vcpu = vcpus[0];
+	kvm_pthread_create(&thread, NULL, run_converter, &c);
+	for (pass = 1; pass <= NR_PASSES; pass++) {
+		get_log(vm, bitmap);
+		clear_log(vm, bitmap);
+		td_vcpu_run_to_sync(vcpus[1], pass);
+		check_pass(vm);
+	}
+	WRITE_ONCE(c.stop, true);
+	kvm_pthread_join(thread, NULL);
+	TEST_ASSERT(c.nr > NR_PASSES, "%lu conversions", c.nr);
+
+	/* Nothing was sent so far. */
+	td_mig_export_pause(&m);
+	bitmap_fill(bitmap, MEM_PAGES);
+	TEST_ASSERT_EQ(export_logged(&m, bitmap), MEM_PAGES);
+	export_slots_without_log(&m);
+	td_mig_export_td_and_vcpus(&m);
+	td_mig_export_start_token(&m);
+
+	td_mig_dest_create(&d, &m);
+	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
+	td_mig_import_end(&d);
+	for (i = 0; i < 2; i++)
+		td_vcpu_run_to_done(d.vcpus[i]);
+	td_mig_dest_free(&d);
 	td_mig_free(&m);
 	kvm_vm_free(vm);
 }
