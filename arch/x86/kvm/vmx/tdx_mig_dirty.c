@@ -4,12 +4,12 @@
  *
  * While a session is live, the TDX module can block writes to a private page,
  * and exports only pages that are blocked.  KVM blocks pages when userspace
- * clears their dirty bits, and unblocks a page when a vCPU writes to it, which
- * sets the dirty bit.  The W bit of the SPTE in the mirror page table tells
- * whether a page is blocked.
+ * clears their dirty bits, or resets their entries in a dirty ring, and unblocks
+ * a page when a vCPU writes to it, which makes it dirty again.  The W bit of the
+ * SPTE in the mirror page table tells whether a page is blocked.
  *
- * Pages are blocked in batches with mmu_lock held for write, and unblocked one
- * by one with mmu_lock held for read and the SPTE frozen.
+ * Pages are blocked in batches, each within one hold of mmu_lock for write, and
+ * unblocked one by one with mmu_lock held for read and the SPTE frozen.
  *
  * Blocking has an effect on a vCPU only after its TLB entries are gone.  The
  * TDX module tracks that for the TD as a whole, and does not export anything
