@@ -10,6 +10,7 @@
  *   interrupt_every	every n-th interrupt poll of a leaf finds one pending
  *   busy_interrupt_every
  *			every n-th entry of a memory bundle finds another call waiting
+ *   busy_leaf		a SEAMCALL leaf that returns OPERAND_BUSY and does nothing
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels

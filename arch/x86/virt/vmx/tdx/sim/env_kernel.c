@@ -36,6 +36,12 @@ static u32 busy_interrupt_every;
 static atomic_t busy_interrupt_polls;
 
 /*
+ * Test knob: a SEAMCALL leaf that meets contention whenever it is called, as if
+ * another TD held a lock that it needs; 0, TDH.VP.ENTER, is off.
+ */
+static u32 busy_leaf;
+
+/*
  * Bundles are copied instead of encrypted, and all MACs are zero.  Does not
  * change during a session, see debugfs.c.
  */
@@ -111,10 +117,18 @@ bool tdx_sim_host_call_waiting(void)
 	return every && atomic_inc_return(&busy_interrupt_polls) % every == 0;
 }
 
+bool sim_env_leaf_is_busy(u16 leaf)
+{
+	u32 busy = READ_ONCE(busy_leaf);
+
+	return busy && leaf == busy;
+}
+
 void sim_env_debugfs(struct dentry *dir)
 {
 	debugfs_create_u32("busy_interrupt_every", 0600, dir, &busy_interrupt_every);
 	debugfs_create_u32("interrupt_every", 0600, dir, &interrupt_every);
+	debugfs_create_u32("busy_leaf", 0600, dir, &busy_leaf);
 }
 
 bool sim_env_null_cipher(void)

@@ -94,7 +94,10 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	if (leaf == LEAF_MNG_INIT)
 		sim_td_params_change(regs.r[RDX]);
 	sim_env_enter(pt->flags & X86_EFLAGS_IF);
-	tdx_sim_seamcall(&regs);
+	if (sim_env_leaf_is_busy(leaf))
+		regs.r[RAX] = SIM_OPERAND_BUSY | RCX;
+	else
+		tdx_sim_seamcall(&regs);
 	/* Whether that does harm depends on what the compiler keeps there. */
 	WARN_RATELIMIT(regs.r[RBP] != pt->bp,
 		       "tdx_sim: SEAMCALL leaf %u has changed RBP, which the kernel does not save\n",
