@@ -10,6 +10,8 @@
 
 /* SEAMCALL leaves */
 #define TDH_MEM_TRACK			38
+#define TDH_SYS_SHUTDOWN		52
+#define TDH_EXPORT_ABORT		64
 #define TDH_EXPORT_BLOCKW		65
 #define TDH_EXPORT_MEM			68
 #define TDH_EXPORT_UNBLOCKW		75
@@ -30,5 +32,7 @@ void td_sim_interrupt_every(u32 n);
 void td_sim_busy_interrupt_every(u32 n);
 /* Free pages with cache lines under a private KeyID, on other platforms 0. */
 int td_sim_count_dirty_pages(void);
+/* Let a SEAMCALL leaf be busy whenever it is called, 0 for none; stays likewise. */
+void td_sim_busy_leaf(unsigned int leaf);
 
 #endif /* SELFTEST_KVM_TDX_SIM_UTIL_H */

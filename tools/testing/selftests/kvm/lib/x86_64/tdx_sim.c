@@ -9,6 +9,7 @@
 #define TD_SIM_INTERRUPT_EVERY	"/sys/kernel/debug/tdx_sim/interrupt_every"
 #define TD_SIM_BUSY_INTERRUPT_EVERY "/sys/kernel/debug/tdx_sim/busy_interrupt_every"
 #define TD_SIM_DIRTY_PAGES	"/sys/kernel/debug/tdx_sim/dirty_pages"
+#define TD_SIM_BUSY_LEAF	"/sys/kernel/debug/tdx_sim/busy_leaf"
 
 bool td_sim_is_present(void)
 {
@@ -41,20 +42,27 @@ static void td_sim_write(const char *path, const char *text)
 	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", path, errno, strerror(errno));
 }
 
-void td_sim_interrupt_every(u32 n)
+static void set_knob(const char *path, u32 n)
 {
 	char text[16];
 
 	snprintf(text, sizeof(text), "%u\n", n);
-	td_sim_write(TD_SIM_INTERRUPT_EVERY, text);
+	td_sim_write(path, text);
+}
+
+void td_sim_interrupt_every(u32 n)
+{
+	set_knob(TD_SIM_INTERRUPT_EVERY, n);
 }
 
 void td_sim_busy_interrupt_every(u32 n)
 {
-	char text[16];
+	set_knob(TD_SIM_BUSY_INTERRUPT_EVERY, n);
+}
 
-	snprintf(text, sizeof(text), "%u\n", n);
-	td_sim_write(TD_SIM_BUSY_INTERRUPT_EVERY, text);
+void td_sim_busy_leaf(unsigned int leaf)
+{
+	set_knob(TD_SIM_BUSY_LEAF, leaf);
 }
 
 int td_sim_count_dirty_pages(void)
