@@ -14,8 +14,9 @@
  *	    mig->session_sem		(read: memory; write: everything else)
  *	      vcpu->mutex		(trylock only)
  *	        kvm->slots_lock		(dirty log)
- *	        kvm->srcu
- *	          mmu_lock		(read: memory, vCPU state; write: rest)
+ *	          mig->convert_sem	(read: export of memory; write: conversions)
+ *	            kvm->srcu
+ *	              mmu_lock		(read: memory, vCPU state; write: rest)
  *
  * A vCPU can stay in an ioctl for ever, with vcpu->mutex held.  Hence a command that
  * finds one there fails, instead of keeping up all others that want session_sem.

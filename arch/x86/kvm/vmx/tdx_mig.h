@@ -27,7 +27,8 @@
  * first.  KVM cancels a session on its own when an exported page is removed; a TD
  * that was not paused runs on then, and unblocks pages like a live one.  If KVM
  * fails to do so, the session is EXPORT_LOST, and the TD with it.  After the start
- * token, such a removal rules out the abort, but nothing else.
+ * token, such a removal rules out the abort, but nothing else.  A conversion to
+ * shared memory is a removal that KVM refuses, see tdx_mig_begin_conversion().
  *
  * Destination:
  *
@@ -116,10 +117,17 @@ struct tdx_mig {
 	bool track_needed;
 
 	/*
-	 * Bitmaps of the GFNs that were sent in this epoch.  Freed with session_sem
-	 * held for write.
+	 * Which GFNs were sent, as struct tdx_mig_sent.  Freed with both session_sem
+	 * and convert_sem held for write.
 	 */
 	struct xarray sent;
+
+	/*
+	 * Held for read while pages become exported, and for write while private
+	 * memory of which no page is exported becomes shared.  Acquired inside of
+	 * session_sem and of kvm->slots_lock.
+	 */
+	struct rw_semaphore convert_sem;
 };
 
 /* A migration stream, i.e. a device fd. */
@@ -338,6 +346,7 @@ void tdx_mig_reset_dirty_log(struct kvm *kvm);
 int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn);
 
 void tdx_mig_begin_epoch(struct tdx_mig *mig);
+void tdx_mig_forget_sent(struct tdx_mig *mig);
 int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr);
 void tdx_mig_unclaim_entries(struct tdx_mig_stream *stream, unsigned int nr);
 unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int first,
@@ -401,6 +410,9 @@ static inline int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *
 enum kvm_external_wrprot_result tdx_mig_write_protect(struct kvm *kvm, const gfn_t *gfns,
 						      unsigned int nr);
 void tdx_mig_track(struct kvm *kvm);
+int tdx_mig_begin_conversion(struct kvm *kvm, gfn_t start, gfn_t end,
+			     unsigned long attributes);
+void tdx_mig_end_conversion(struct kvm *kvm);
 int tdx_mig_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s);
 int tdx_mig_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Live migration of TDs, source side: which pages have been sent in the current
- * migration epoch, and what becomes of those that could not be sent.
+ * migration epoch, and in the session, and what becomes of those that could not be
+ * sent.
  *
  * An epoch ends with a token.  The destination accepts one version of a page per
  * epoch and ends the session when there is a second one, but the TDX module of
@@ -13,19 +14,33 @@
  * Userspace has cleared the dirty bit of a page before it asks for the export.  A
  * page that is not exported, for this reason or any other, gets the bit back, so
  * that it is sent in a later round even if userspace looks at nothing else.
+ *
+ * Pages that have been sent are exported until the session ends or CANCEL revokes
+ * them, and cannot become shared.  The TDX module has it in each S-EPT entry, but
+ * takes a SEAMCALL to tell.  To have it in the SPTE would take a walk and an atomic
+ * update, against vCPUs that fault on the page, for each page that is sent.  So it
+ * is another bit beside that for the epoch.
  */
 #include <linux/bitmap.h>
 
 #include "tdx_mig.h"
 
-/* GFNs in a page of mig->sent. */
-#define TDX_MIG_SENT_GFNS	(PAGE_SIZE * BITS_PER_BYTE)
+/* GFNs in a page: with two bitmaps. */
+#define TDX_MIG_SENT_GFNS	(PAGE_SIZE * BITS_PER_BYTE / 2)
 
-static unsigned long *tdx_mig_find_sent(struct tdx_mig *mig, gfn_t gfn)
+struct tdx_mig_sent {
+	/* Claimed by a stream, or sent, in this epoch. */
+	DECLARE_BITMAP(in_epoch, TDX_MIG_SENT_GFNS);
+
+	/* Exported.  Changed with mmu_lock held, at once with the TDX module. */
+	DECLARE_BITMAP(exported, TDX_MIG_SENT_GFNS);
+};
+
+static_assert(sizeof(struct tdx_mig_sent) == PAGE_SIZE);
+
+static struct tdx_mig_sent *tdx_mig_find_sent(struct tdx_mig *mig, gfn_t gfn)
 {
-	struct page *page = xa_load(&mig->sent, gfn / TDX_MIG_SENT_GFNS);
-
-	return page ? page_address(page) : NULL;
+	return xa_load(&mig->sent, gfn / TDX_MIG_SENT_GFNS);
 }
 
 /* The bits for @gfn.  Memory that is in no slot has none, and cannot be exported. */
@@ -33,7 +48,7 @@ static int tdx_mig_add_sent(struct kvm *kvm, gfn_t gfn)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	struct kvm_memory_slot *slot;
-	struct page *page;
+	struct tdx_mig_sent *sent;
 	int r;
 
 	if (tdx_mig_find_sent(mig, gfn))
@@ -43,13 +58,13 @@ static int tdx_mig_add_sent(struct kvm *kvm, gfn_t gfn)
 	if (!slot || !kvm_slot_has_gmem(slot))
 		return 0;
 
-	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!page)
+	sent = kzalloc_obj(*sent, GFP_KERNEL_ACCOUNT);
+	if (!sent)
 		return -ENOMEM;
 
-	r = xa_insert(&mig->sent, gfn / TDX_MIG_SENT_GFNS, page, GFP_KERNEL_ACCOUNT);
+	r = xa_insert(&mig->sent, gfn / TDX_MIG_SENT_GFNS, sent, GFP_KERNEL_ACCOUNT);
 	if (r)
-		__free_page(page);
+		kfree(sent);
 
 	/* Another stream was faster. */
 	return r == -EBUSY ? 0 : r;
@@ -58,28 +73,107 @@ static int tdx_mig_add_sent(struct kvm *kvm, gfn_t gfn)
 /* No page has been sent in this epoch. */
 void tdx_mig_begin_epoch(struct tdx_mig *mig)
 {
+	struct tdx_mig_sent *sent;
 	unsigned long index;
-	struct page *page;
 
 	lockdep_assert_held_write(&mig->session_sem);
 
-	xa_for_each(&mig->sent, index, page) {
-		xa_erase(&mig->sent, index);
-		__free_page(page);
+	xa_for_each(&mig->sent, index, sent) {
+		bitmap_zero(sent->in_epoch, TDX_MIG_SENT_GFNS);
 		cond_resched();
 	}
+}
+
+/* No page has been sent at all. */
+void tdx_mig_forget_sent(struct tdx_mig *mig)
+{
+	struct tdx_mig_sent *sent;
+	unsigned long index;
+
+	lockdep_assert_held_write(&mig->session_sem);
+
+	guard(rwsem_write)(&mig->convert_sem);
+
+	xa_for_each(&mig->sent, index, sent) {
+		xa_erase(&mig->sent, index);
+		kfree(sent);
+		cond_resched();
+	}
+}
+
+static bool tdx_mig_is_range_exported(struct tdx_mig *mig, gfn_t start, gfn_t end)
+{
+	const unsigned long last = (end - 1) / TDX_MIG_SENT_GFNS;
+	unsigned long index, first_bit, end_bit;
+	struct tdx_mig_sent *sent;
+
+	lockdep_assert_held_write(&mig->convert_sem);
+
+	switch (READ_ONCE(mig->phase)) {
+	case TDX_MIG_LIVE_EXPORT:
+	case TDX_MIG_PAUSED_EXPORT:
+	case TDX_MIG_POST_EXPORT:
+		break;
+	default:
+		return false;
+	}
+
+	xa_for_each_range(&mig->sent, index, sent, start / TDX_MIG_SENT_GFNS, last) {
+		first_bit = index == start / TDX_MIG_SENT_GFNS ? start % TDX_MIG_SENT_GFNS : 0;
+		end_bit = index == last ? (end - 1) % TDX_MIG_SENT_GFNS + 1 : TDX_MIG_SENT_GFNS;
+		if (find_next_bit(sent->exported, end_bit, first_bit) < end_bit)
+			return true;
+		cond_resched();
+	}
+
+	return false;
+}
+
+/*
+ * To make exported memory shared is to remove it, which the session would not
+ * survive; refuse that.  Otherwise no page of the range becomes exported until
+ * tdx_mig_end_conversion().  Userspace can revoke the export with CANCEL, or give
+ * up the session.
+ */
+int tdx_mig_begin_conversion(struct kvm *kvm, gfn_t start, gfn_t end,
+			     unsigned long attributes)
+{
+	struct tdx_mig *mig;
+	int r;
+
+	if (!is_td(kvm))
+		return 0;
+
+	mig = to_kvm_tdx(kvm)->mig;
+	r = down_write_killable(&mig->convert_sem);
+	if (r)
+		return r;
+
+	if (!(attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) &&
+	    tdx_mig_is_range_exported(mig, start, end)) {
+		up_write(&mig->convert_sem);
+		return -EBUSY;
+	}
+
+	return 0;
+}
+
+void tdx_mig_end_conversion(struct kvm *kvm)
+{
+	if (is_td(kvm))
+		up_write(&to_kvm_tdx(kvm)->mig->convert_sem);
 }
 
 static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, u64 *entry)
 {
 	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
 	gfn_t gfn = tdx_mig_entry_gfn(*entry);
-	unsigned long *sent = tdx_mig_find_sent(mig, gfn);
+	struct tdx_mig_sent *sent = tdx_mig_find_sent(mig, gfn);
 
 	if (!sent)
 		return true;
 
-	if (test_and_set_bit(gfn % TDX_MIG_SENT_GFNS, sent))
+	if (test_and_set_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch))
 		return false;
 
 	__set_bit(nr, stream->claimed);
@@ -105,7 +199,7 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 	bitmap_zero(stream->canceled, nr);
 	bitmap_zero(stream->claimed, nr);
 
-	for (i = 0; once && i < nr; i++) {
+	for (i = 0; i < nr; i++) {
 		r = tdx_mig_add_sent(stream->kvm, tdx_mig_entry_gfn(entries[i]));
 		if (r)
 			return r;
@@ -129,13 +223,13 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 
 static void tdx_mig_unclaim_entry(struct tdx_mig_stream *stream, unsigned int nr, gfn_t gfn)
 {
-	unsigned long *sent;
+	struct tdx_mig_sent *sent;
 
 	if (!__test_and_clear_bit(nr, stream->claimed))
 		return;
 
 	sent = tdx_mig_find_sent(to_kvm_tdx(stream->kvm)->mig, gfn);
-	clear_bit(gfn % TDX_MIG_SENT_GFNS, sent);
+	clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch);
 }
 
 /* Nothing has come of the export. */
@@ -163,6 +257,21 @@ static void tdx_mig_mark_unsent(struct kvm *kvm, u64 entry)
 	kvm_tdp_mmu_mirror_mark_dirty(kvm, tdx_mig_entry_gfn(entry), refused);
 }
 
+/* The export of a page, or that of its cancellation, has succeeded. */
+static void tdx_mig_mark_sent(struct kvm *kvm, gfn_t gfn, bool canceled)
+{
+	struct tdx_mig_sent *sent = tdx_mig_find_sent(to_kvm_tdx(kvm)->mig, gfn);
+
+	/* A page that found its slot only after its entry was looked at. */
+	if (unlikely(!sent))
+		return;
+
+	if (canceled)
+		clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
+	else
+		set_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
+}
+
 /*
  * The TDX module has processed the entries from @first to before @end.  Returns
  * the number of those that userspace wanted to be exported, or canceled, but which
@@ -177,9 +286,14 @@ unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int 
 	lockdep_assert_held(&stream->kvm->mmu_lock);
 
 	for (i = first; i < end; i++) {
-		if (!test_bit(i, stream->wanted) ||
-		    tdx_mig_gpa_op(entries[i]) != TDX_MIG_GPA_OP_NOP)
+		if (!test_bit(i, stream->wanted))
 			continue;
+
+		if (tdx_mig_gpa_op(entries[i]) != TDX_MIG_GPA_OP_NOP) {
+			tdx_mig_mark_sent(stream->kvm, tdx_mig_entry_gfn(entries[i]),
+					  test_bit(i, stream->canceled));
+			continue;
+		}
 
 		unsent++;
 		tdx_mig_unclaim_entry(stream, i, tdx_mig_entry_gfn(entries[i]));

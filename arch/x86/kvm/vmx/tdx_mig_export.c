@@ -60,9 +60,6 @@ int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 
 	write_unlock(&kvm->mmu_lock);
 
-	if (!err)
-		tdx_mig_begin_epoch(kvm_tdx->mig);
-
 	cmd->hw_error = err;
 	if (!err)
 		tdx_mig_put_mbmd(stream);
@@ -275,7 +272,7 @@ static int tdx_mig_export_mem_failed(struct tdx_mig_stream *stream, unsigned int
 	return -EIO;
 }
 
-int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+static int __tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct tdx_mem_bundle bundle = {
 		.mbmd = stream->mbmd,
@@ -339,6 +336,22 @@ int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	tdx_mig_put_mbmd(stream);
 
 	return 0;
+}
+
+int tdx_mig_export_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
+{
+	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
+	int r;
+
+	/* Not while pages that were found not to be exported become shared. */
+	r = down_read_killable(&mig->convert_sem);
+	if (r)
+		return r;
+
+	r = __tdx_mig_export_mem(stream, cmd);
+	up_read(&mig->convert_sem);
+
+	return r;
 }
 
 int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
@@ -512,6 +525,7 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	}
 
 	tdx_mig_reset_dirty_log(kvm);
+	tdx_mig_forget_sent(mig);
 
 	guard(write_lock)(&kvm->mmu_lock);
 

@@ -488,6 +488,7 @@ int tdx_mig_vm_init(struct kvm *kvm)
 	}
 
 	init_rwsem(&mig->session_sem);
+	init_rwsem(&mig->convert_sem);
 	xa_init(&mig->sent);
 	to_kvm_tdx(kvm)->mig = mig;
 
@@ -522,7 +523,7 @@ void tdx_mig_vm_free(struct kvm *kvm)
 
 	/* Nobody is left to contend, but it is what the rule says. */
 	scoped_guard(rwsem_write, &mig->session_sem)
-		tdx_mig_begin_epoch(mig);
+		tdx_mig_forget_sent(mig);
 	tdx_mig_free(mig);
 	to_kvm_tdx(kvm)->mig = NULL;
 }

@@ -100,12 +100,16 @@
  *          have begun, which is one bundle; they may stop before that for a
  *          signal that kills the process
  * ECANCELED KVM had to end the session as an exported page was removed, e.g. by
- *          a conversion, or as a bundle could not be completed; only
- *          EXPORT_ABORT is left. EXPORT_ABORT itself fails if a page was removed
- *          after the start token: the TD can only be destroyed then
+ *          a hole in its guest_memfd, or as a bundle could not be completed;
+ *          only EXPORT_ABORT is left. EXPORT_ABORT itself fails if a page was
+ *          removed after the start token: the TD can only be destroyed then
  * EIO      the TDX module refused, see @hw_error; or the session is lost
  * ENOMEM   out of memory
  * ======== ===================================================================
+ *
+ * KVM_SET_MEMORY_ATTRIBUTES fails with EBUSY, and changes nothing, if a page in its
+ * range is to become shared that is exported. CANCEL, or the end of the session,
+ * makes the conversion possible.
  *
  * On the destination EIO in most cases means that the session is lost. The TD
  * can then only be destroyed, after IMPORT_ABORT if the source needs a token.

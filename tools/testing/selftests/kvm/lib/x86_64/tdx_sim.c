@@ -33,21 +33,13 @@ u64 td_sim_count_leaf(unsigned int leaf)
 	return ret;
 }
 
-static void td_sim_write(const char *path, const char *text)
+static void set_knob(const char *path, u32 n)
 {
 	FILE *f = fopen(path, "w");
 
 	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", path, errno, strerror(errno));
-	fputs(text, f);
+	fprintf(f, "%u\n", n);
 	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", path, errno, strerror(errno));
-}
-
-static void set_knob(const char *path, u32 n)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u\n", n);
-	td_sim_write(path, text);
 }
 
 void td_sim_interrupt_every(u32 n)
