@@ -2,7 +2,8 @@
 /*
  * Memory of a TD changes while it is migrated: private pages become shared and
  * come back, vanish, and are added; memory slots come and go.  What was sent
- * before can be revoked; otherwise removal wins over migration.
+ * before can be revoked; otherwise removal wins over migration.  Conversions that are
+ * refused are in tdx_mig_convert_test.c.
  */
 #include "kvm_util.h"
 #include "processor.h"
@@ -88,7 +89,7 @@ static void get_page_back(struct td_worker *w, u64 page)
 
 /* ------------------------------------------------- the source, without notice */
 
-static void remove_and_look(bool is_paused, enum removal how)
+static void remove_and_look(bool is_paused)
 {
 	struct td_worker w;
 	struct td_mig m;
@@ -99,7 +100,7 @@ static void remove_and_look(bool is_paused, enum removal how)
 		begin(&w, &m);
 		if (is_paused)
 			td_mig_export_pause(&m);
-		remove_page(w.vm, how, page);
+		remove_page(w.vm, REMOVE_PUNCH, page);
 
 		if (was_sent(page))
 			expect_canceled(&m);
@@ -119,24 +120,14 @@ static void remove_and_look(bool is_paused, enum removal how)
 	td_worker_free(&w);
 }
 
-TD_TEST(conversion_of_a_page_cancels_a_live_session_if_it_was_sent)
-{
-	remove_and_look(false, REMOVE_CONVERT);
-}
-
-TD_TEST(conversion_of_a_page_cancels_a_paused_session_if_it_was_sent)
-{
-	remove_and_look(true, REMOVE_CONVERT);
-}
-
 TD_TEST(punched_hole_cancels_a_live_session_if_the_page_was_sent)
 {
-	remove_and_look(false, REMOVE_PUNCH);
+	remove_and_look(false);
 }
 
 TD_TEST(punched_hole_cancels_a_paused_session_if_the_page_was_sent)
 {
-	remove_and_look(true, REMOVE_PUNCH);
+	remove_and_look(true);
 }
 
 /*
@@ -181,7 +172,7 @@ TD_TEST(session_goes_on_without_a_page_that_was_removed_before_it_was_sent)
 	}
 }
 
-TD_TEST(guest_converts_a_sent_page_and_runs_on)
+TD_TEST(guest_runs_on_when_the_session_is_canceled)
 {
 	struct td_worker w;
 	struct td_mig m;
@@ -189,13 +180,16 @@ TD_TEST(guest_converts_a_sent_page_and_runs_on)
 	td_worker_create(&w, 1);
 	td_worker_begin(&w, &m, 1);
 	td_worker_precopy(&w, &m, 0, TD_WORKER_NR_OLD);
-	td_worker_do(&w, TD_WORKER_SHARE, 0, 2);
+	remove_page(w.vm, REMOVE_PUNCH, 0);
 	expect_canceled(&m);
+	get_page_back(&w, 0);
 
 	/* All other pages are still exported, and blocked. */
 	td_worker_do(&w, TD_WORKER_WRITE, 0, TD_WORKER_NR_OLD);
 	TEST_ASSERT(td_worker_is_dirty(&w, TD_WORKER_NR_OLD - 1), "Write is not logged");
 	td_worker_do(&w, TD_WORKER_ACCEPT, TD_WORKER_NR_OLD, 8);
+	/* Nothing keeps the guest from converting them. */
+	td_worker_do(&w, TD_WORKER_SHARE, 0, 2);
 	td_worker_check(&w);
 	/* Nothing can be blocked any more, so pages stay dirty. */
 	td_worker_clear_log(&w, 8, 8);
@@ -216,28 +210,28 @@ TD_TEST(guest_converts_a_sent_page_and_runs_on)
 TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 {
 	struct td_mig_dest d;
-	enum removal how;
 	struct td_worker w;
 	struct td_mig m;
+	int is_aborted;
 
-	for (how = 0; how < REMOVE_NR; how++) {
+	for (is_aborted = 0; is_aborted < 2; is_aborted++) {
 		td_worker_create(&w, 1);
 		begin(&w, &m);
 		td_worker_export_rest(&m, false);
-		remove_page(w.vm, how, SENT_PAGE);
-		remove_page(w.vm, how, DIRTY_PAGE);
+		remove_page(w.vm, REMOVE_PUNCH, SENT_PAGE);
+		remove_page(w.vm, REMOVE_PUNCH, DIRTY_PAGE);
 		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
 
 		/* Not even the destination's token brings it back. */
 		td_mig_dest_create(&d, &m);
 		td_mig_import(&d, &m, 0, m.nr_bundles - 2);
-		if (how == REMOVE_PUNCH) {
+		if (is_aborted) {
 			td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
 			*m.streams[0].mbmd = *d.streams[0].mbmd;
 		}
 		TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
 		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
-		if (how == REMOVE_CONVERT) {
+		if (!is_aborted) {
 			td_mig_import(&d, &m, m.nr_bundles - 1, m.nr_bundles - 1);
 			td_mig_import_end(&d);
 			td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
@@ -509,57 +503,6 @@ TD_TEST(deleted_slot_cancels_the_session_if_pages_of_it_were_sent)
 
 #define NR_STREAMS		2
 #define NR_STORMS		6
-#define MAX_ROUNDS		60
-
-/* Ends the session if KVM has done so; returns true then. */
-static bool was_canceled(struct td_mig *m, int ret)
-{
-	if (!ret)
-		return false;
-	TEST_ASSERT(errno == ECANCELED, "errno %d (%s)", errno, strerror(errno));
-	td_mig_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(m);
-	return true;
-}
-
-TD_TEST(sessions_start_again_while_the_guest_converts_its_memory)
-{
-	struct td_worker_thread t[2];
-	struct td_mig_bundle token;
-	int i, nr_canceled = 0;
-	bool is_live = false;
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 2);
-	td_worker_start(&t[0], &w, 0, TD_WORKER_CONVERT_STORM, 0, TD_WORKER_NR_ALIASES);
-	td_worker_start(&t[1], &w, 1, TD_WORKER_WRITE_STORM, 16, 16);
-
-	for (i = 0; i < MAX_ROUNDS && nr_canceled < NR_STORMS; i++) {
-		if (!is_live)
-			td_worker_begin(&w, &m, 1);
-		td_worker_clear_log(&w, 0, TD_WORKER_NR_OLD);
-		is_live = !was_canceled(&m, __td_worker_export(&m, TDX_MIG_GPA_OP_MIGRATE, 0,
-							       TD_WORKER_NR_OLD, NULL));
-		td_worker_wait(&t[0], TD_WORKER_NR_ALIASES);
-		if (is_live)
-			is_live = !was_canceled(&m, __td_mig_export_track(&m.streams[0], false,
-									  &token, NULL));
-		nr_canceled += !is_live;
-		if (is_live)
-			td_mig_bundle_free(&m.bundles[--m.nr_bundles]);
-	}
-	TEST_ASSERT(nr_canceled, "No session was canceled");
-	if (is_live) {
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_free(&m);
-	}
-
-	td_worker_stop(t, 2);
-	td_worker_check(&w);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
-}
 
 struct exporter {
 	struct td_mig_stream *stream;

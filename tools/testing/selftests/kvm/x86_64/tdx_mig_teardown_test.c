@@ -396,7 +396,7 @@ static void work_abort(struct progress *p)
 	}
 }
 
-/* The guest converts what is exported, so that KVM cancels sessions. */
+/* The guest wants to convert what is exported, and can when the session is over. */
 static void work_convert(struct progress *p)
 {
 	struct td_worker_thread t;
@@ -410,9 +410,9 @@ static void work_convert(struct progress *p)
 		td_worker_clear_log(&w, 0, TD_WORKER_NR_OLD);
 		__td_worker_export(&m, TDX_MIG_GPA_OP_MIGRATE, 0, TD_WORKER_NR_OLD, NULL);
 		report_progress(p);
-		td_worker_wait(&t, TD_WORKER_NR_ALIASES);
 		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 		td_mig_free(&m);
+		td_worker_wait(&t, TD_WORKER_NR_ALIASES);
 	}
 }
 

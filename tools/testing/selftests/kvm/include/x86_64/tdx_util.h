@@ -142,8 +142,14 @@ static inline void td_launch(struct kvm_vm *vm)
 	__td_launch(vm, NULL);
 }
 
-/* Do what the guest asked for with MapGPA, in KVM_EXIT_HYPERCALL. */
+/*
+ * Do what the guest asked for with MapGPA, in KVM_EXIT_HYPERCALL.  If KVM refuses
+ * that, since memory of an export is to be shared, let the guest ask again.
+ */
 void td_handle_map_gpa(struct kvm_vcpu *vcpu);
+/* How often that was so, in this process. */
+u64 td_nr_refused_conversions(void);
+int __td_mem_set_shared(struct kvm_vm *vm, gpa_t gpa, u64 size);
 /*
  * Run until the next ucall, which is returned, and handle MapGPA on the way.
  */

@@ -344,6 +344,23 @@ void __td_launch(struct kvm_vm *vm, u8 mrtd[TD_SHA384_SIZE])
 		td_sha384_final(&sha, mrtd);
 }
 
+static u64 nr_refused_conversions;
+
+u64 td_nr_refused_conversions(void)
+{
+	return __atomic_load_n(&nr_refused_conversions, __ATOMIC_RELAXED);
+}
+
+int __td_mem_set_shared(struct kvm_vm *vm, gpa_t gpa, u64 size)
+{
+	struct kvm_memory_attributes attr = {
+		.address = gpa,
+		.size = size,
+	};
+
+	return __vm_ioctl(vm, KVM_SET_MEMORY_ATTRIBUTES, &attr);
+}
+
 void td_handle_map_gpa(struct kvm_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -357,7 +374,13 @@ void td_handle_map_gpa(struct kvm_vcpu *vcpu)
 	if (run->hypercall.args[2] & KVM_MAP_GPA_RANGE_ENCRYPTED) {
 		vm_mem_set_private(vm, gpa, size);
 	} else {
-		vm_mem_set_shared(vm, gpa, size);
+		if (__td_mem_set_shared(vm, gpa, size)) {
+			/* Exported: the guest asks again until the VMM has done its part. */
+			TEST_ASSERT_EQ(errno, EBUSY);
+			__atomic_add_fetch(&nr_refused_conversions, 1, __ATOMIC_RELAXED);
+			run->hypercall.ret = EAGAIN;
+			return;
+		}
 		vm_guest_mem_punch_hole(vm, gpa, size);
 	}
 	run->hypercall.ret = 0;
