@@ -255,7 +255,8 @@ void vm_init_td(struct vm *vm, u32 flags)
 	tdx_command(vm->fd, KVM_TDX_INIT_VM, flags, &init, "KVM_TDX_INIT_VM");
 }
 
-static void set_private(const struct vm *vm, u64 gpa, u64 size, bool private)
+/* Memory that was exported stays private until the TD is on the other side. */
+static int set_private(const struct vm *vm, u64 gpa, u64 size, bool private)
 {
 	struct kvm_memory_attributes attr = {
 		.address = gpa,
@@ -263,7 +264,11 @@ static void set_private(const struct vm *vm, u64 gpa, u64 size, bool private)
 		.attributes = private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
 	};
 
-	checked_ioctl(vm->fd, KVM_SET_MEMORY_ATTRIBUTES, &attr, "KVM_SET_MEMORY_ATTRIBUTES");
+	if (!ioctl(vm->fd, KVM_SET_MEMORY_ATTRIBUTES, &attr))
+		return 0;
+	if (errno != EBUSY)
+		die("KVM_SET_MEMORY_ATTRIBUTES: %s", strerror(errno));
+	return -EAGAIN;
 }
 
 void vm_add_region(struct vm *vm, u64 gpa, u64 size)
@@ -299,6 +304,7 @@ void vm_add_region(struct vm *vm, u64 gpa, u64 size)
 
 int vm_convert(struct vm *vm, u64 gpa, u64 size, bool to_private)
 {
+	int ret;
 	u32 i;
 
 	for (i = 0; i < vm->nr_regions; i++) {
@@ -311,7 +317,9 @@ int vm_convert(struct vm *vm, u64 gpa, u64 size, bool to_private)
 		if (size > (region->nr_pages << PAGE_SHIFT) - offset)
 			return -EINVAL;
 
-		set_private(vm, gpa, size, to_private);
+		ret = set_private(vm, gpa, size, to_private);
+		if (ret)
+			return ret;
 		/* Each page has one backing at a time; free the other one. */
 		if (to_private)
 			madvise(region->shared + offset, size, MADV_DONTNEED);

@@ -92,7 +92,7 @@ void vm_destroy(struct vm *vm);
 /* Add initial private memory; pages that hold only zeros are not measured. */
 void vm_load_pages(struct vm *vm, u64 gpa, const void *pages, u64 nr_pages);
 
-/* Convert [gpa, gpa + size); return 0 or -errno. */
+/* Convert [gpa, gpa + size); return 0 or -errno, -EAGAIN while a migration forbids it. */
 int vm_convert(struct vm *vm, u64 gpa, u64 size, bool to_private);
 
 /* Run all vCPUs, each in a thread of its own. */

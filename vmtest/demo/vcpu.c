@@ -85,6 +85,9 @@ static void handle_memory_fault(struct vcpu *vcpu)
 	pthread_mutex_lock(&vm->lock);
 	ret = vm_convert(vm, run->memory_fault.gpa, run->memory_fault.size, to_private);
 	pthread_mutex_unlock(&vm->lock);
+	/* The guest comes back with the same fault. */
+	if (ret == -EAGAIN)
+		return;
 	if (ret)
 		die("access to %s memory at 0x%llx, where there is none",
 		    to_private ? "private" : "shared",
