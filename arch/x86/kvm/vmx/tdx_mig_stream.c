@@ -379,7 +379,9 @@ bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err)
 
 /*
  * Called with vcpu->mutex held, on the way into the guest.  The phases that
- * forbid it are entered with all vCPUs stopped.
+ * forbid it are entered with all vCPUs stopped, but for EXPORT_LOST, which any zap
+ * can lead to.  vCPUs that got past this check are stopped by a request then, see
+ * tdx_mig_defer_removal().
  */
 int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx)
 {
@@ -398,6 +400,8 @@ int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx)
 		 * mirror page table saying so.
 		 */
 		return READ_ONCE(kvm_tdx->mig->paused) ? -EBUSY : 0;
+	case TDX_MIG_EXPORT_LOST:
+		return -EIO;
 	default:
 		return -EBUSY;
 	}
@@ -444,6 +448,11 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 	case TDX_MIG_PAUSED_EXPORT:
 	case TDX_MIG_EXPORT_CANCELED:
 		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_LOST);
+		/*
+		 * No vCPU must go on, wherever it is on its way into the guest.  Those
+		 * that start later are kept out by the phase.
+		 */
+		kvm_make_all_cpus_request(kvm, KVM_REQ_VM_DEAD);
 		break;
 	case TDX_MIG_POST_EXPORT:
 		WRITE_ONCE(mig->page_lost, true);
