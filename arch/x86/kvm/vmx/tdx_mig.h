@@ -174,7 +174,11 @@ struct tdx_mig_cmd {
 	u64 hw_error;
 };
 
-/* Bound for immediate retries of a leaf that meets contention. */
+/*
+ * Bound for immediate retries of a leaf that meets contention: enough for what is
+ * usual, i.e. one TDCALL or SEAMCALL on another CPU.  More than that is up to
+ * userspace, by -EAGAIN.  See tdh_do_past_tdcalls() for what cannot be left to it.
+ */
 #define TDX_MIG_MAX_RETRIES	128
 /*
  * Bound for the calls that one interruptible leaf takes: after each list entry it may

@@ -177,27 +177,30 @@ static bool tdx_mig_has_cancel(struct tdx_mig_stream *stream, unsigned int nr)
 static u64 tdx_mig_do_abort(struct kvm *kvm, struct page *token)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	u64 err;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
-	err = tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token));
-	trace_kvm_tdx_mig_export_abort(kvm, token, err);
-
-	return err;
+	return tdh_do_no_vcpus(tdh_export_abort, kvm, &kvm_tdx->td, token);
 }
 
-/* End a session on KVM's own account, for userspace to finish with EXPORT_ABORT. */
+/*
+ * End a session on KVM's own account, for userspace to finish with EXPORT_ABORT.
+ * This is part of zaps, and whoever fails to do so loses the TD.  mmu_lock excludes
+ * all of KVM, so that nothing but accesses by a service TD can be in the way.
+ */
 static bool tdx_mig_cancel_export(struct kvm *kvm)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
+	u64 err;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
 	if (mig->phase != TDX_MIG_LIVE_EXPORT && mig->phase != TDX_MIG_PAUSED_EXPORT)
 		return true;
 
-	if (tdx_mig_do_abort(kvm, NULL))
+	err = tdh_do_past_tdcalls_atomic(tdx_mig_do_abort, kvm, NULL);
+	trace_kvm_tdx_mig_export_abort(kvm, NULL, err);
+	if (err)
 		return false;
 
 	tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
@@ -489,7 +492,8 @@ static int tdx_mig_cancel(struct kvm *kvm, struct page *token, struct tdx_mig_cm
 		break;
 	}
 
-	cmd->hw_error = tdx_mig_do_abort(kvm, token);
+	cmd->hw_error = tdx_mig_retry(kvm, tdx_mig_do_abort(kvm, token));
+	trace_kvm_tdx_mig_export_abort(kvm, token, cmd->hw_error);
 	if (cmd->hw_error)
 		return tdx_mig_errno(cmd->hw_error);
 

@@ -11,6 +11,7 @@
  *
  *	kvm->lock of the target
  *	  mig->session_sem of the target	(write)
+ *	    mmu_lock of target and service TD	(write, in the same order)
  *
  * kvm->lock keeps away what builds the target, which takes locks of the TDX module
  * that a binding needs, too, and does not expect contention.  The service TD is
@@ -103,16 +104,25 @@ static bool servtd_is_runnable(struct kvm *kvm)
 static u64 __servtd_bind(struct kvm *target, struct kvm *servtd,
 			 const struct servtd_slot *slot, struct kvm_tdx_servtd_bind *bind)
 {
-	unsigned int retries = 0;
+	struct kvm *first = min(target, servtd);
+	struct kvm *second = max(target, servtd);
 	u64 err;
 
+	/*
+	 * The leaf shares the op_state of both TDs.  Zaps that cancel an export need
+	 * it for themselves, and cannot fail.
+	 */
+	write_lock(&first->mmu_lock);
+	write_lock_nested(&second->mmu_lock, SINGLE_DEPTH_NESTING);
+
 	/* Service TDs contend for the locks, by each access to their target. */
-	do {
-		err = tdh_servtd_bind(&to_kvm_tdx(target)->td, &to_kvm_tdx(servtd)->td,
-				      slot->slot, slot->type, slot->attributes,
-				      &bind->handle, bind->target_uuid);
-		cpu_relax();
-	} while (tdx_mig_is_busy(err) && retries++ < TDX_MIG_MAX_RETRIES);
+	err = tdx_mig_retry(target,
+			    tdh_servtd_bind(&to_kvm_tdx(target)->td, &to_kvm_tdx(servtd)->td,
+					    slot->slot, slot->type, slot->attributes,
+					    &bind->handle, bind->target_uuid));
+
+	write_unlock(&second->mmu_lock);
+	write_unlock(&first->mmu_lock);
 
 	return err;
 }
@@ -181,16 +191,12 @@ static int servtd_bind(struct kvm *target, struct kvm_tdx_cmd *cmd)
 static u64 __servtd_prebind(struct kvm *target, const struct servtd_slot *slot,
 			    struct page *info_hash)
 {
-	unsigned int retries = 0;
-	u64 err;
+	/* As for a binding. */
+	guard(write_lock)(&target->mmu_lock);
 
-	do {
-		err = tdh_servtd_prebind(&to_kvm_tdx(target)->td, info_hash, slot->slot,
-					 slot->type, slot->attributes);
-		cpu_relax();
-	} while (tdx_mig_is_busy(err) && retries++ < TDX_MIG_MAX_RETRIES);
-
-	return err;
+	return tdx_mig_retry(target,
+			     tdh_servtd_prebind(&to_kvm_tdx(target)->td, info_hash, slot->slot,
+						slot->type, slot->attributes));
 }
 
 static int servtd_prebind_locked(struct kvm *target, const struct servtd_slot *slot,
