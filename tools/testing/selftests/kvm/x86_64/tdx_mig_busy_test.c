@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Others are in the way when a page is removed that was exported, which cannot
+ * fail and takes the end of the session: service TDs that come and access the TD;
+ * and, which only the software platform has, somebody who never goes away.
+ */
+#include <pthread.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+#include "tdx_migtd.h"
+#include "tdx_sim_util.h"
+#include "tdx_test.h"
+#include "tdx_worker.h"
+
+#define NR_SENT		8UL
+#define NR_SESSIONS	4
+#define NR_READS	50
+/* Rounds of a guest that has no reason to stop. */
+#define MANY_ROUNDS	50
+
+static int cmd(struct td_mig_stream *s, u32 id)
+{
+	u64 nr = 1;
+
+	return __td_mig_cmd_nr(s, id, &nr, NULL);
+}
+
+/* ----------------------------------------------------- a page that gets lost */
+
+/* A vCPU that writes to memory until KVM_RUN fails. */
+struct runner {
+	struct td_worker *w;
+	pthread_t thread;
+	bool done;
+	int error;
+};
+
+static void *run_until_it_fails(void *arg)
+{
+	struct runner *r = arg;
+
+	while (!__vcpu_run(r->w->vcpus[0]))
+		TEST_ASSERT_KVM_EXIT_REASON(r->w->vcpus[0], KVM_EXIT_MMIO);
+	r->error = errno;
+	WRITE_ONCE(r->done, true);
+	return NULL;
+}
+
+static void runner_start(struct runner *r, struct td_worker *w)
+{
+	*r = (struct runner) { .w = w };
+	w->shared->vcpu[0].op = TD_WORKER_WRITE_STORM;
+	w->shared->vcpu[0].first = 2 * NR_SENT;
+	w->shared->vcpu[0].nr = NR_SENT;
+	kvm_pthread_create(&r->thread, NULL, run_until_it_fails, r);
+	while (READ_ONCE(w->shared->vcpu[0].progress) < 2)
+		usleep(100);
+}
+
+static int runner_join(struct runner *r)
+{
+	const u64 start = READ_ONCE(r->w->shared->vcpu[0].progress);
+
+	while (!READ_ONCE(r->done))
+		TEST_ASSERT(READ_ONCE(r->w->shared->vcpu[0].progress) - start < MANY_ROUNDS,
+			    "The vCPU runs on");
+	kvm_pthread_join(r->thread, NULL);
+	return r->error;
+}
+
+static void remove_without_abort(struct td_worker *w, u64 first, u64 nr)
+{
+	td_sim_busy_leaf(TDH_EXPORT_ABORT);
+	vm_guest_mem_punch_hole(w->vm, td_worker_gpa(first), nr * PAGE_SIZE);
+	td_sim_busy_leaf(0);
+}
+
+TD_TEST(no_vcpu_runs_on_in_a_td_that_has_lost_a_page)
+{
+	struct runner r;
+	struct td_worker w;
+	struct td_mig m;
+
+	td_worker_create(&w, 2);
+	td_worker_begin(&w, &m, 1);
+	td_worker_precopy(&w, &m, 0, NR_SENT);
+	runner_start(&r, &w);
+	remove_without_abort(&w, 0, 1);
+	TEST_ASSERT_EQ(runner_join(&r), EIO);
+
+	/* Nor does one start, and the session is lost. */
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[0]));
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[1]));
+	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_MEM));
+	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
+
+	/* Whatever is removed now goes the same way, exported or not. */
+	vm_guest_mem_punch_hole(w.vm, td_worker_gpa(1), TD_WORKER_NR_OLD / 2 * PAGE_SIZE);
+	vm_mem_set_shared(w.vm, td_worker_gpa(1), TD_WORKER_NR_OLD * PAGE_SIZE);
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[0]));
+	td_mig_free(&m);
+	td_worker_free(&w);
+}
+
+TD_TEST(paused_td_that_has_lost_a_page_does_not_come_back)
+{
+	struct td_worker w;
+	struct td_mig m;
+
+	td_worker_create(&w, 1);
+	td_worker_begin(&w, &m, 1);
+	td_worker_precopy(&w, &m, 0, NR_SENT);
+	td_mig_export_pause(&m);
+	remove_without_abort(&w, 0, 2);
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[0]));
+	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_STATE_TD));
+	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
+	td_mig_free(&m);
+	td_worker_free(&w);
+}
+
+TD_TEST(abort_by_the_vmm_can_be_repeated)
+{
+	struct td_worker w;
+	struct td_mig m;
+
+	td_worker_create(&w, 1);
+	td_worker_begin(&w, &m, 1);
+	td_worker_precopy(&w, &m, 0, NR_SENT);
+	td_sim_busy_leaf(TDH_EXPORT_ABORT);
+	TD_EXPECT_ERRNO(EAGAIN, __td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, 0, 0, NULL));
+	td_sim_busy_leaf(0);
+	/* Nothing has come of it. */
+	td_worker_precopy(&w, &m, NR_SENT, NR_SENT);
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&m);
+	td_worker_check(&w);
+	td_worker_migrate(&w, 1);
+	td_worker_free(&w);
+}
+
+/* -------------------------------------------------------------- service TDs */
+
+struct disturber {
+	struct kvm_vm *vm;
+	pthread_t thread;
+	u64 nr_done;
+	bool stop;
+};
+
+static void *bind_all_the_time(void *arg)
+{
+	struct td_migtd *migtd = td_mig_src_migtd();
+	struct disturber *d = arg;
+
+	while (!READ_ONCE(d->stop)) {
+		td_migtd_bind(migtd, d->vm, 0);
+		WRITE_ONCE(d->nr_done, d->nr_done + 1);
+	}
+	return NULL;
+}
+
+static void *access_all_the_time(void *arg)
+{
+	struct td_migtd *migtd = td_mig_src_migtd();
+	struct disturber *d = arg;
+
+	while (!READ_ONCE(d->stop)) {
+		td_migtd_poll(migtd, TD_MD_MIG_VERSION, NR_READS);
+		WRITE_ONCE(d->nr_done, d->nr_done + 1);
+	}
+	return NULL;
+}
+
+static void disturber_start(struct disturber *d, struct kvm_vm *vm, void *(*fn)(void *))
+{
+	*d = (struct disturber) { .vm = vm };
+	kvm_pthread_create(&d->thread, NULL, fn, d);
+	while (READ_ONCE(d->nr_done) < 2)
+		usleep(100);
+}
+
+static void disturber_stop(struct disturber *d)
+{
+	WRITE_ONCE(d->stop, true);
+	kvm_pthread_join(d->thread, NULL);
+}
+
+static void remove_under(void *(*fn)(void *))
+{
+	struct disturber d;
+	struct td_worker w;
+	struct td_mig m;
+	int i;
+
+	td_worker_create(&w, 1);
+	for (i = 0; i < NR_SESSIONS; i++) {
+		td_worker_begin(&w, &m, 1);
+		td_worker_precopy(&w, &m, 0, NR_SENT);
+		disturber_start(&d, w.vm, fn);
+		vm_guest_mem_punch_hole(w.vm, td_worker_gpa(0), NR_SENT / 2 * PAGE_SIZE);
+		disturber_stop(&d);
+		TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_PAUSE));
+
+		/* Not lost: the TD has its other pages, and gets new ones. */
+		td_worker_do(&w, TD_WORKER_FORGET, 0, NR_SENT / 2);
+		td_worker_do(&w, TD_WORKER_ACCEPT, 0, NR_SENT / 2);
+		td_worker_check(&w);
+		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_free(&m);
+	}
+	td_worker_migrate(&w, 1);
+	td_worker_free(&w);
+}
+
+TD_TEST(exported_page_is_removed_while_a_service_td_is_bound)
+{
+	remove_under(bind_all_the_time);
+}
+
+TD_TEST(exported_page_is_removed_while_a_service_td_accesses_the_td)
+{
+	remove_under(access_all_the_time);
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+	TEST_REQUIRE(td_sim_is_present());
+
+	/* Whoever set the knob and died. */
+	td_sim_busy_leaf(0);
+
+	return test_harness_run(argc, argv);
+}
