@@ -139,6 +139,7 @@ struct tdx_sim_platform {
 	u64 features0;
 };
 
+#define SIM_FEATURES0_TD_PRESERVING	BIT_ULL(1)
 #define SIM_FEATURES0_NO_RBP_MOD	BIT_ULL(18)
 #define SIM_FEATURES0_TOPOLOGY_ENUM	BIT_ULL(20)
 

@@ -95,7 +95,8 @@ static int __init tdx_sim_init(void)
 		.hkid_bits = SIM_KEYID_BITS,
 		.nr_mktme_hkids = SIM_NR_MKTME_KEYIDS,
 		.nr_tdx_hkids = SIM_NR_TDX_KEYIDS,
-		.features0 = SIM_FEATURES0_NO_RBP_MOD | SIM_FEATURES0_TOPOLOGY_ENUM,
+		.features0 = SIM_FEATURES0_TD_PRESERVING | SIM_FEATURES0_NO_RBP_MOD |
+			     SIM_FEATURES0_TOPOLOGY_ENUM,
 		.nr_lps = num_possible_cpus(),
 		.nr_packages = topology_max_packages(),
 	};
