@@ -59,6 +59,8 @@ static const char * const splats[] = {
 static const char * const harmless[] = {
 	"kmemleak: Kernel memory leak detector initialized",
 	"kmemleak: Automatic memory scanning thread",
+	/* TDH.SYS.SHUTDOWN: tdx_mig_update_test makes it busy, as nothing could undo it. */
+	"SEAMCALL (0x0000000000000034) failed: 0x8000020000000001",
 };
 
 static double now(void)
@@ -195,6 +197,7 @@ static bool set_modules(const char *params)
 	if (!strcmp(params, "-"))
 		return true;
 	load_module("irqbypass", "");
+	load_module("tdx-host", "");
 	ret = load_module("kvm", "");
 	if (!ret)
 		ret = load_module(kvm_module, strcmp(params, ".") ? params : "");
