@@ -164,14 +164,24 @@ static int tdx_mig_call_handler(struct tdx_mig_stream *stream,
 				const struct tdx_mig_command *command,
 				struct tdx_mig_cmd *cmd)
 {
+	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
 	enum tdx_mig_phase phase;
 	int r;
 
+	/* Whatever begins or ends a session has it for itself. */
+	if (!(command->flags & TDX_MIG_CMD_SHARED))
+		tdx_mig_hold_module(mig);
+
 	r = command->handler(stream, cmd);
+	phase = READ_ONCE(mig->phase);
+
+	if (!(command->flags & TDX_MIG_CMD_SHARED) &&
+	    (phase == TDX_MIG_NONE || phase == TDX_MIG_IMPORT_START))
+		tdx_mig_release_module(mig);
+
 	if (r != -EIO)
 		return r;
 
-	phase = READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase);
 	if (phase == TDX_MIG_EXPORT_CANCELED || phase == TDX_MIG_EXPORT_LOST)
 		return -ECANCELED;
 

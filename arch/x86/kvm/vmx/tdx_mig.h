@@ -128,6 +128,9 @@ struct tdx_mig {
 	 * session_sem and of kvm->slots_lock.
 	 */
 	struct rw_semaphore convert_sem;
+
+	/* Updates of the TDX module are held off, by session_sem. */
+	bool holds_module;
 };
 
 /* A migration stream, i.e. a device fd. */
@@ -299,6 +302,9 @@ void tdx_mig_hardware_unsetup(void);
 int tdx_mig_vm_init(struct kvm *kvm);
 void tdx_mig_vm_reclaim(struct kvm *kvm);
 void tdx_mig_vm_free(struct kvm *kvm);
+
+void tdx_mig_hold_module(struct tdx_mig *mig);
+void tdx_mig_release_module(struct tdx_mig *mig);
 
 void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase);
 int tdx_mig_check_runnable(struct kvm_tdx *kvm_tdx);

@@ -12,6 +12,8 @@
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 
+#include <asm/seamldr.h>
+
 #include "tdx_mig.h"
 #include "tdx_mig_trace.h"
 
@@ -341,6 +343,29 @@ void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase)
 	WRITE_ONCE(to_kvm_tdx(kvm)->mig->phase, phase);
 }
 
+/* Another TDX module could not go on with a session. */
+void tdx_mig_hold_module(struct tdx_mig *mig)
+{
+	lockdep_assert_held_write(&mig->session_sem);
+
+	if (mig->holds_module)
+		return;
+
+	seamldr_hold_module();
+	mig->holds_module = true;
+}
+
+void tdx_mig_release_module(struct tdx_mig *mig)
+{
+	lockdep_assert_held_write(&mig->session_sem);
+
+	if (!mig->holds_module)
+		return;
+
+	mig->holds_module = false;
+	seamldr_release_module();
+}
+
 /*
  * The TDX module has ended the import.  It removes no page from the TD any more, and
  * adds no page tables, so a zap that comes next must not ask it to.  Hence this is
@@ -531,8 +556,10 @@ void tdx_mig_vm_free(struct kvm *kvm)
 		return;
 
 	/* Nobody is left to contend, but it is what the rule says. */
-	scoped_guard(rwsem_write, &mig->session_sem)
+	scoped_guard(rwsem_write, &mig->session_sem) {
 		tdx_mig_forget_sent(mig);
+		tdx_mig_release_module(mig);
+	}
 	tdx_mig_free(mig);
 	to_kvm_tdx(kvm)->mig = NULL;
 }
