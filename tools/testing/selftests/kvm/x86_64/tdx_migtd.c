@@ -22,8 +22,11 @@ struct exchange {
 struct server {
 	int socket;
 	struct td_migtd migtd;
-	/* Those that were started and have no result yet. */
-	struct exchange exchanges[MIGTD_MAX_SESSIONS];
+	/*
+	 * Those that were started and have no result yet: besides those that the
+	 * migration TD remembers, one that it is about to forget, and a new one.
+	 */
+	struct exchange exchanges[MIGTD_MAX_SESSIONS + 2];
 };
 
 static struct exchange *find_exchange(struct server *s, u64 request_id)

@@ -72,17 +72,6 @@ TD_TEST(key_of_another_session_does_not_fit)
 	td_migtd_free(&src);
 }
 
-/* Run both until each of them has sent its message. */
-static void run_to_messages(struct td_migtd *src, struct td_migtd *dst, u64 request_id)
-{
-	td_migtd_start(src, request_id, true);
-	td_migtd_start(dst, request_id, false);
-	while (!td_migtd_find_message(src, request_id))
-		td_migtd_step(src, NULL);
-	while (!td_migtd_find_message(dst, request_id))
-		td_migtd_step(dst, NULL);
-}
-
 static void run_to_report(struct td_migtd *m, struct td_migtd *peer)
 {
 	while (!m->reported)
@@ -98,7 +87,7 @@ TD_TEST(source_needs_the_key_of_the_destination_too)
 	td_migtd_create(&dst);
 	td_pair_create(&p, &src, &dst);
 
-	run_to_messages(&src, &dst, 1);
+	td_migtd_run_to_messages(&src, &dst, 1);
 	run_to_report(&dst, &src);
 	TEST_ASSERT_EQ(dst.result, MIGTD_SUCCESS);
 	td_pair_expect_no_key(&p);
@@ -121,7 +110,7 @@ TD_TEST(destination_without_the_key_of_the_source_waits_for_it)
 	td_migtd_create(&dst);
 	td_pair_create(&p, &src, &dst);
 
-	run_to_messages(&src, &dst, 1);
+	td_migtd_run_to_messages(&src, &dst, 1);
 	run_to_report(&src, &dst);
 	TEST_ASSERT_EQ(src.result, MIGTD_SUCCESS);
 	td_mig_export(&p.m);
@@ -148,7 +137,7 @@ TD_TEST(peer_that_speaks_no_common_version_is_turned_down)
 	td_migtd_create(&dst);
 	td_pair_create(&p, &src, &dst);
 
-	run_to_messages(&src, &dst, 1);
+	td_migtd_run_to_messages(&src, &dst, 1);
 	msg = td_migtd_find_message(&dst, 1);
 	TEST_ASSERT_EQ(msg->length, sizeof(forged));
 	memcpy(&forged, msg->data, sizeof(forged));
@@ -200,7 +189,7 @@ static void start_interleaved(struct td_pair p[NR_MIGRATIONS], struct td_migtd *
 	for (i = 0; i < NR_MIGRATIONS; i++) {
 		src->target = p[i].src;
 		dst->target = p[i].dst;
-		run_to_messages(src, dst, i + 1);
+		td_migtd_run_to_messages(src, dst, i + 1);
 	}
 	TEST_ASSERT(!src->reported && !dst->reported, "An exchange ended without its peer");
 }
@@ -297,36 +286,36 @@ TD_TEST(message_of_another_exchange_gives_no_key)
 
 TD_TEST(migration_td_turns_down_what_it_has_no_room_for)
 {
+	struct kvm_vm *others[MIGTD_MAX_SESSIONS];
+	const u64 id = MIGTD_MAX_SESSIONS;
 	struct td_migtd src, dst;
 	struct td_pair p;
-	u64 id;
+	int i;
 
 	td_migtd_create(&src);
 	td_migtd_create(&dst);
 	td_pair_create(&p, &src, &dst);
-	src.target = p.src;
-	for (id = 1; id <= MIGTD_MAX_SESSIONS; id++) {
-		td_migtd_start(&src, id, true);
-		while (!td_migtd_find_message(&src, id))
-			td_migtd_step(&src, NULL);
+	td_migtd_run_to_messages(&src, &dst, id);
+	/* One exchange for each of the others, but for the last one. */
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		others[i] = td_mig_dest_create_vm();
+		td_migtd_bind(&dst, others[i], 0);
+		td_migtd_start(&dst, id + 1 + i, false);
+		while (i < ARRAY_SIZE(others) - 1 && !td_migtd_find_message(&dst, id + 1 + i))
+			td_migtd_step(&dst, NULL);
 	}
-	td_migtd_start(&src, id, true);
-	run_to_report(&src, NULL);
-	TEST_ASSERT_EQ(src.request_id, id);
-	TEST_ASSERT_EQ(src.result, MIGTD_OUT_OF_RESOURCE);
+	td_migtd_run_to_report(&dst, NULL, id + i);
+	TEST_ASSERT_EQ(dst.result, MIGTD_OUT_OF_RESOURCE);
 
-	/* The last exchange is the one whose key was not read over. */
-	id = MIGTD_MAX_SESSIONS;
-	src.reported = false;
-	dst.target = p.dst;
-	td_migtd_start(&dst, id, false);
-	run_to_report(&dst, &src);
+	/* Nothing has happened to those that were there before. */
+	td_migtd_run_to_report(&dst, &src, id);
 	TEST_ASSERT_EQ(dst.result, MIGTD_SUCCESS);
-	run_to_report(&src, &dst);
-	TEST_ASSERT_EQ(src.request_id, id);
+	td_migtd_run_to_report(&src, &dst, id);
 	TEST_ASSERT_EQ(src.result, MIGTD_SUCCESS);
 	td_pair_migrate(&p);
 	td_pair_free(&p);
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		kvm_vm_free(others[i]);
 	td_migtd_free(&dst);
 	td_migtd_free(&src);
 }
@@ -401,7 +390,7 @@ TD_TEST(migration_tds_that_end_half_way_are_replaced_and_the_td_migrates)
 	td_migtd_create(&src);
 	td_migtd_create(&dst);
 	td_pair_create(&p, &src, &dst);
-	run_to_messages(&src, &dst, 1);
+	td_migtd_run_to_messages(&src, &dst, 1);
 	td_migtd_free(&src);
 	td_migtd_free(&dst);
 	td_pair_expect_no_key(&p);

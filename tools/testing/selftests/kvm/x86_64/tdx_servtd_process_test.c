@@ -127,15 +127,21 @@ static void pair_free(struct td_pair *p, struct host *src, struct host *dst)
 	host_stop(src);
 }
 
-/* A migration TD with a source that it is bound to. */
-static struct kvm_vm *bound_create(struct host *h)
+/* A source that a migration TD is bound to. */
+static struct kvm_vm *target_create(struct host *h)
 {
 	struct kvm_vm *vm = td_create_uninitialized(1, 0);
 
 	td_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
-	host_start(h);
 	host_bind(h, vm, true);
 	return vm;
+}
+
+/* And the migration TD. */
+static struct kvm_vm *bound_create(struct host *h)
+{
+	host_start(h);
+	return target_create(h);
 }
 
 /* --------------------------------------------------------------- key exchange */
@@ -167,7 +173,7 @@ TD_TEST(message_that_was_changed_on_its_way_gives_no_key)
 	td_pair_expect_no_key(&p);
 
 	/* The migration TDs are none the worse for it. */
-	exchange(&src, &dst, 1);
+	exchange(&src, &dst, 2);
 	td_pair_migrate(&p);
 	pair_free(&p, &src, &dst);
 }
@@ -176,11 +182,16 @@ TD_TEST(message_of_another_exchange_is_refused)
 {
 	struct tdx_migtd_packet from_dst;
 	struct host src = {}, dst = {};
+	struct tdx_migtd_start target;
+	struct kvm_vm *other;
 	struct td_pair p;
 
 	pair_create(&p, &src, &dst);
-	begin(&src, 1);
+	target = src.target;
+	other = target_create(&src);
 	begin(&src, 2);
+	src.target = target;
+	begin(&src, 1);
 	from_dst = begin(&dst, 1);
 	from_dst.request_id = 2;
 	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
@@ -188,6 +199,7 @@ TD_TEST(message_of_another_exchange_is_refused)
 
 	from_dst.request_id = 1;
 	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SUCCESS);
+	kvm_vm_free(other);
 	pair_free(&p, &src, &dst);
 }
 
@@ -208,12 +220,18 @@ TD_TEST(client_is_told_what_the_tdx_module_refuses)
 TD_TEST(exchanges_are_limited_and_can_be_ended)
 {
 	struct tdx_migtd_packet p, junk = { .type = TDX_MIGTD_MESSAGE, .length = 1 };
+	struct kvm_vm *targets[MIGTD_MAX_SESSIONS + 1];
 	struct host h = {};
-	struct kvm_vm *vm = bound_create(&h);
 	u64 id;
+	int i;
 
-	for (id = 1; id <= MIGTD_MAX_SESSIONS; id++)
-		begin(&h, id);
+	host_start(&h);
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
+		targets[i] = target_create(&h);
+		begin(&h, i + 1);
+	}
+	targets[i] = target_create(&h);
+	id = i + 1;
 	send_start(&h, id);
 	p = host_receive(&h, id, TDX_MIGTD_RESULT);
 	TEST_ASSERT_EQ(p.result.result, MIGTD_OUT_OF_RESOURCE);
@@ -226,6 +244,28 @@ TD_TEST(exchanges_are_limited_and_can_be_ended)
 	host_send(&h, &junk);
 	begin(&h, id);
 
+	host_stop(&h);
+	for (i = 0; i < ARRAY_SIZE(targets); i++)
+		kvm_vm_free(targets[i]);
+}
+
+TD_TEST(exchanges_that_are_abandoned_end_and_do_not_count)
+{
+	struct host h = {};
+	struct kvm_vm *vm = bound_create(&h);
+	u64 id, ended = 0;
+
+	for (id = 1; id <= 3 * MIGTD_MAX_SESSIONS; id++) {
+		struct tdx_migtd_packet p;
+
+		send_start(&h, id);
+		/* The oldest one makes room. */
+		if (id > MIGTD_MAX_SESSIONS) {
+			p = host_receive(&h, ++ended, TDX_MIGTD_RESULT);
+			TEST_ASSERT_EQ(p.result.result, MIGTD_SECURE_SESSION_ERROR);
+		}
+		host_receive(&h, id, TDX_MIGTD_MESSAGE);
+	}
 	host_stop(&h);
 	kvm_vm_free(vm);
 }

@@ -202,6 +202,10 @@ void td_migtd_deliver(struct td_migtd *m, u64 request_id, const void *data, u32 
 void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source);
 /* The message that @m has sent for a request, NULL if there is none. */
 struct td_migtd_message *td_migtd_find_message(struct td_migtd *m, u64 request_id);
+/* Start an exchange, and run both until each of them has sent its message. */
+void td_migtd_run_to_messages(struct td_migtd *src, struct td_migtd *dst, u64 request_id);
+/* Run @m until it reports the end of this exchange, whatever else it reports. */
+void td_migtd_run_to_report(struct td_migtd *m, struct td_migtd *peer, u64 request_id);
 /*
  * A whole key exchange between the targets of @src and @dst.  Returns its request
  * id.

@@ -21,6 +21,14 @@
  * dropped.  One that is not from the peer makes its exchange fail, which is also how a
  * client ends an exchange with a peer that is gone.
  *
+ * The last exchange of a target counts: a START makes all older ones with this handle
+ * fail, when their MESSAGE comes or when there is no more room for them.  They need
+ * none of the MIGTD_MAX_SESSIONS.
+ *
+ * What makes messages of different exchanges different is the request id, so two VMMs
+ * never use one again: it is chosen at random.  A migration TD refuses those that it
+ * remembers.
+ *
  * FOR TESTS ONLY, see tdx_migtd.h: messages are authenticated by means of a secret that
  * is in the source code, and are not encrypted.
  */
@@ -41,7 +49,7 @@ enum migtd_result {
 	MIGTD_UNSUPPORTED		= 2,
 	MIGTD_OUT_OF_RESOURCE		= 3,
 	MIGTD_TDX_MODULE_ERROR		= 4,
-	/* The message is not the one of the peer. */
+	/* The message is not the one of the peer, or a newer exchange has begun. */
 	MIGTD_SECURE_SESSION_ERROR	= 6,
 	/* The two hosts have no version of the migration protocol in common. */
 	MIGTD_POLICY_UNSATISFIED	= 8,
@@ -81,8 +89,7 @@ struct tdx_migtd_result {
  * @type: enum tdx_migtd_packet_type.
  * @length: bytes in @message, 1 to MIGTD_MAX_MESSAGE; 0 for other types.
  * @request_id: the exchange that it is about; 0 for TDX_MIGTD_READY.  It is the same
- *	on both sides, as the messages are authenticated with it, and unique among the
- *	exchanges of this migration TD that are under way.
+ *	on both sides, as the messages are authenticated with it, and never used again.
  * @start: of TDX_MIGTD_START.
  * @message: of TDX_MIGTD_MESSAGE.
  * @result: of TDX_MIGTD_RESULT.

@@ -30,8 +30,11 @@ struct session {
 	u64 tdx_status;
 	u64 value;
 
+	bool is_exchange;
 	/* Of a key exchange: the message of the peer has still to come. */
 	bool is_waiting;
+	/* Another one for the same target has read its key over. */
+	bool is_superseded;
 	struct migtd_versions versions;
 	/* What the exchange ended with, for further destinations. */
 	bool has_key;
@@ -308,7 +311,21 @@ static enum migtd_result end_exchange(struct session *s,
 	return MIGTD_SUCCESS;
 }
 
-/* Forget the oldest exchange that has ended. */
+/*
+ * The target gets another key, for another peer.  What the peer of an older exchange
+ * still sends must not replace what the new one is going to install.
+ */
+static void supersede_sessions(u64 handle)
+{
+	int i;
+
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
+		if (sessions[i].is_waiting && sessions[i].target.handle == handle)
+			sessions[i].is_superseded = true;
+	}
+}
+
+/* Forget the oldest exchange that has ended, or that nobody can need any more. */
 static struct session *new_session(void)
 {
 	struct session *s;
@@ -316,10 +333,28 @@ static struct session *new_session(void)
 
 	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
 		s = &sessions[next_session++ % MIGTD_MAX_SESSIONS];
-		if (!s->is_waiting)
-			return s;
+		if (s->is_waiting && !s->is_superseded)
+			continue;
+		if (s->is_waiting)
+			report_session(s, MIGTD_SECURE_SESSION_ERROR);
+		return s;
 	}
 	return NULL;
+}
+
+/*
+ * A message is good for the exchange that its id names.  If that were to come again,
+ * so could the message.
+ */
+static bool is_id_known(u64 request_id)
+{
+	int i;
+
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
+		if (sessions[i].is_exchange && sessions[i].request_id == request_id)
+			return true;
+	}
+	return false;
 }
 
 static struct session *find_session(u64 request_id)
@@ -345,6 +380,12 @@ static void start_migration(const u8 *data, u32 length)
 	}
 
 	rejected.request_id = start->request_id;
+	if (is_id_known(start->request_id)) {
+		report_session(&rejected, MIGTD_INVALID_PARAMETER);
+		return;
+	}
+
+	supersede_sessions(start->target.handle);
 	s = new_session();
 	if (!s) {
 		report_session(&rejected, MIGTD_OUT_OF_RESOURCE);
@@ -355,6 +396,7 @@ static void start_migration(const u8 *data, u32 length)
 		.request_id = start->request_id,
 		.is_source = start->is_source,
 		.target = start->target,
+		.is_exchange = true,
 	};
 	result = begin_exchange(s);
 	s->is_waiting = result == MIGTD_SUCCESS;
@@ -371,7 +413,8 @@ static void poll_peer(struct session *s)
 		return;
 
 	s->is_waiting = false;
-	report_session(s, end_exchange(s, &peers, length));
+	report_session(s, s->is_superseded ? MIGTD_SECURE_SESSION_ERROR :
+					     end_exchange(s, &peers, length));
 }
 
 static void install_key_again(const u8 *data, u32 length)
