@@ -26,7 +26,7 @@ echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}" >"$te
 # CPUs at once.
 say "booting the machine; this takes some minutes"
 PREALLOC=on SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/bench.cpio" \
-	$((seconds + 60)) tdxsim=on
+	"$tests/bench.list" tdxsim=on
 echo bench >"$run/must-run.list"
 if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then
 	cat "$run/judgement"

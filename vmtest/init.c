@@ -9,7 +9,13 @@
  * of this boot.  A crash, a hang or a lost console leaves no verdict, and that
  * is a failure.
  *
+ * A machine that dies in a test is booted again for the rest: vmtest.first= on the
+ * command line names the test to go on with.
+ *
  * A line of /tests.list:  NAME SECONDS MODULE-PARAMETERS COMMAND [ARGUMENT...]
+ * A test that neither ends nor prints a line for SECONDS is killed, and so is one that
+ * does not come to an end in many times SECONDS.  How long it takes otherwise is the
+ * business of the host, which may be busy.
  * KVM's vendor module, by vmtest.kvm= on the command line, is reloaded when the
  * parameters differ from the loaded ones; "-" stands for no module at all, "."
  * for no parameters.
@@ -38,6 +44,8 @@
 
 #define MAX_ARGS	32
 #define LINE_LEN	1024
+#define MAX_SECONDS	10	/* times the SECONDS of a test */
+#define KILL_SECONDS	60
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
@@ -228,10 +236,11 @@ static void exec_test(char **argv, int out)
 
 /*
  * Copy whole lines of a test's output to the results.  A carriage return ends
- * a line too, one that is about to be written over.
+ * a line too, one that is about to be written over.  Returns whether there was one.
  */
-static void relay(int fd, char *line, size_t *len)
+static bool relay(int fd, char *line, size_t *len)
 {
+	bool printed = false;
 	char buf[4096];
 	ssize_t n = read(fd, buf, sizeof(buf));
 	ssize_t i;
@@ -247,16 +256,30 @@ static void relay(int fd, char *line, size_t *len)
 		fprintf(results, "%s%c", line, buf[i] == '\r' ? '\r' : '\n');
 		fflush(results);
 		*len = 0;
+		printed = true;
 	}
+	return printed;
+}
+
+static void __attribute__((noreturn)) reset(void)
+{
+	fflush(results);
+	tcdrain(fileno(results));
+	sync();
+	/* The emulator runs with -no-reboot: a reset ends it, without ACPI. */
+	reboot(RB_AUTOBOOT);
+	for (;;)
+		pause();
 }
 
 static void run_test(const char *name, int seconds, char **argv)
 {
-	double start = now(), limit = start + seconds;
+	double start = now(), limit = start + MAX_SECONDS * seconds;
+	double quiet_limit = start + seconds, killed = 0;
 	char line[LINE_LEN];
 	size_t len = 0;
 	int pipefd[2], status;
-	bool exited = false, killed = false;
+	bool exited = false;
 	pid_t pid;
 
 	report("# start %s", name);
@@ -274,14 +297,21 @@ static void run_test(const char *name, int seconds, char **argv)
 		struct pollfd pfd = { .fd = pipefd[0], .events = POLLIN };
 
 		poll(&pfd, 1, 20);
-		if (pfd.revents & POLLIN)
-			relay(pipefd[0], line, &len);
-		if (now() > limit && !killed) {
-			fail("%s: no end within %d seconds", name, seconds);
+		if (pfd.revents & POLLIN && relay(pipefd[0], line, &len))
+			quiet_limit = now() + seconds;
+		if (!killed && (now() > limit || now() > quiet_limit)) {
+			if (now() > limit)
+				fail("%s: no end within %d seconds", name, MAX_SECONDS * seconds);
+			else
+				fail("%s: no progress within %d seconds", name, seconds);
 			kill(-pid, SIGKILL);
-			killed = true;
+			killed = now();
 		}
 		exited = waitpid(pid, &status, WNOHANG) == pid;
+		if (!exited && killed && now() > killed + KILL_SECONDS) {
+			report("# %s cannot be killed", name);
+			reset();
+		}
 	}
 	/* Stragglers that the test left behind hold its resources. */
 	kill(-pid, SIGKILL);
@@ -305,7 +335,8 @@ static void run_test(const char *name, int seconds, char **argv)
 		report("# end %s status %d %.2f", name, WEXITSTATUS(status), now() - start);
 }
 
-static void run_list(void)
+/* Run the list, from the test that is called @first if there is one. */
+static void run_list(const char *first)
 {
 	char line[LINE_LEN], *argv[MAX_ARGS + 1], *name, *seconds, *params, *word;
 	FILE *list = fopen("/tests.list", "re");
@@ -317,8 +348,9 @@ static void run_list(void)
 	}
 	while (fgets(line, sizeof(line), list)) {
 		name = strtok(line, " \n");
-		if (!name || *name == '#')
+		if (!name || *name == '#' || (*first && strcmp(name, first)))
 			continue;
+		first = "";
 		seconds = strtok(NULL, " \n");
 		params = strtok(NULL, " \n");
 		for (argc = 0; argc < MAX_ARGS && (word = strtok(NULL, " \n")); argc++)
@@ -455,6 +487,7 @@ int main(void)
 {
 	struct rlimit rl = { 65536, 65536 };
 	const char *nonce;
+	char first[64];
 
 	mount_filesystems();
 	open_results();
@@ -463,19 +496,15 @@ int main(void)
 		snprintf(kvm_module, sizeof(kvm_module), "%s", boot_option("vmtest.kvm"));
 	report("# vmtest: first test after %.2f s", now());
 
-	report_kunit();
-	run_list();
+	snprintf(first, sizeof(first), "%s", boot_option("vmtest.first"));
+	if (!*first)
+		report_kunit();
+	run_list(first);
 	trigger_kmemleak();
 	audit_pages();
 	scan_kernel_log();
 
 	nonce = boot_option("vmtest.nonce");
 	report("# verdict %s %s", *nonce ? nonce : "-", failed ? "fail" : "complete");
-	fflush(results);
-	tcdrain(fileno(results));
-	sync();
-	/* The emulator runs with -no-reboot: a reset ends it, without ACPI. */
-	reboot(RB_AUTOBOOT);
-	for (;;)
-		pause();
+	reset();
 }

@@ -4,21 +4,36 @@
 # the console, and how the machine ended.
 #
 # Usage: judge.sh DIR   with DIR/results.log, console.log, status, nonce, must-run.list
+#	and likewise DIR/boot2, DIR/boot3, ... if the machine died, see boots.sh
 #
 # Prints a line for each failure, below it the last that the case said, and a last
 # line of totals, which it also writes to DIR/totals.  Exit status 0 only when
 # nothing failed.  Whatever is missing counts as a failure: no verdict, no plan, a
-# must-run test that did not run or that skipped.
+# must-run test that did not run or that skipped.  The death of a machine is one
+# failure, of the test in which it died, and what its kernel said is the reason.
 . "$(dirname "$0")/lib.sh"
 
 dir=$1
-for f in results.log console.log status nonce must-run.list; do
-	[ -e "$dir/$f" ] || : >"$dir/$f"
+boots=("$dir")
+while [ -d "$dir/boot$((${#boots[@]} + 1))" ]; do
+	boots+=("$dir/boot$((${#boots[@]} + 1))")
 done
+[ -e "$dir/must-run.list" ] || : >"$dir/must-run.list"
 
-tr '\r' '\n' <"$dir/results.log" | awk \
-	-v nonce="$(cat "$dir/nonce")" -v vmstatus="$(cat "$dir/status")" \
-	-v mustrun="$dir/must-run.list" -v console="$dir/console.log" '
+# All results in a row, those of each boot after a line that tells of the boot.
+results() {
+	local boot f
+	for boot in "${boots[@]}"; do
+		for f in results.log console.log status nonce; do
+			[ -e "$boot/$f" ] || : >"$boot/$f"
+		done
+		printf '\n\001boot,%s,%s,%s\n' "$(cat "$boot/nonce")" "$(cat "$boot/status")" "$boot"
+		tr '\r\001' '\n?' <"$boot/results.log"
+		echo
+	done
+}
+
+results | awk -v mustrun="$dir/must-run.list" '
 function failure(text, hint)
 {
 	failures++
@@ -36,16 +51,89 @@ function depth(line)
 function keep_said(line)
 {
 	sub(/^[ #]*/, "", line)
-	if (line != "" && line !~ /^RUN  /)
+	if (line ~ /^RUN  /) {
+		running = line
+		sub(/^RUN  */, "", running)
+		sub(/ *[.][.][.]$/, "", running)
+	} else if (line != "") {
 		said[++nr_said] = substr(line, 1, 160)
+	}
 }
 
-function forget_said() { split("", said); nr_said = 0 }
+function forget_said() { split("", said); nr_said = 0; running = "" }
 
 function print_said(    i)
 {
 	for (i = nr_said > MAX_SAID ? nr_said - MAX_SAID + 1 : 1; i <= nr_said; i++)
 		printf "     %s\n", said[i]
+}
+
+function begin_boot()
+{
+	split($0, word, ",")
+	nonce = word[2]
+	vmstatus = word[3]
+	boot = $0
+	sub(/^[^,]*,[^,]*,[^,]*,/, "", boot)
+	nr_boots++
+	verdict = name = last = ""
+	old_failures = failures
+	begin_test("")
+}
+
+# Read the console of this boot for what no kernel may say.
+function find_splats(    line, console)
+{
+	console = boot "/console.log"
+	nr_splats = 0
+	while ((getline line < console) > 0) {
+		if (line ~ /WARNING:|BUG:|Oops|general protection fault|Kernel panic|INFO: (possible|task|rcu|suspicious)|(UBSAN|KASAN|KCSAN|KFENCE):|SEAMCALL TDH_|SEAMCALL \(0x|invalid opcode:|Bad page state|refcount_t:/ && line !~ /kmemleak: (Kernel memory leak detector initialized|Automatic)/) {
+			sub(/\r$/, "", line)
+			splats[++nr_splats] = substr(line, 1, 160)
+		}
+	}
+	close(console)
+}
+
+function end_boot(    i, how)
+{
+	find_splats()
+	if (verdict == "") {
+		how = vmstatus == "hang" ? "the machine hung" : \
+			vmstatus == "timeout" ? "the machine did not stop in time" : \
+			vmstatus != "0" ? "the emulator ended with status " \
+				(vmstatus == "" ? "unknown" : vmstatus) : "the machine died"
+		if (name != "")
+			failure(name ": did not end", how " in " (running == "" ? "it" : running))
+		else if (last != "")
+			failure("no verdict", how " after " last)
+		else
+			failure("no verdict", how " before its first test")
+		for (i = 1; i <= nr_splats && i <= 5; i++)
+			printf "     console: %s\n", splats[i]
+		if (name != "") {
+			print_said()
+			ran[name] = 1
+		}
+	} else {
+		if (vmstatus == "hang" || vmstatus == "timeout")
+			failure("the machine did not stop in time")
+		else if (vmstatus != "0")
+			failure("the emulator ended with status " (vmstatus == "" ? "unknown" : vmstatus))
+		if (verdict == "fail" && failures == old_failures)
+			failure("the machine reports a failure and no reason")
+		for (i = 1; i <= nr_splats && i <= 5; i++)
+			failure("console: " splats[i])
+	}
+}
+
+function begin_test(test)
+{
+	name = test
+	cases = bad = 0
+	why = ""
+	split("", plan); split("", seen); split("", child)
+	forget_said()
 }
 
 function end_of_test(how, code,    d)
@@ -69,13 +157,14 @@ function end_of_test(how, code,    d)
 		passed++
 	}
 	ran[name] = 1
-	split("", plan); split("", seen); split("", child)
-	name = ""
+	last = name
+	begin_test("")
 }
 
 BEGIN { MAX_SAID = 12 }
 
-/^# start / { name = $3; cases = bad = 0; why = ""; split("", plan); split("", seen); split("", child); forget_said(); next }
+/^\001boot,/ { if (nr_boots) end_boot(); begin_boot(); next }
+/^# start / { begin_test($3); next }
 /^# end /   { if ($3 == name) end_of_test($4, $5); else failure("end of " $3 " without its start"); next }
 /^# failure: / { sub(/^# failure: /, ""); failure($0); next }
 /^# verdict / {
@@ -130,17 +219,7 @@ name != "" && /^ *#/ { why = $0; sub(/^ *# */, "", why) }
 name != "" { keep_said($0) }
 
 END {
-	if (name != "")
-		failure(name ": did not end", "the machine died or hung in it; see the console below")
-	if (verdict == "")
-		failure("no verdict", "the machine did not reach its end; see the console below")
-	if (vmstatus == "timeout")
-		failure("the machine did not stop in time")
-	else if (vmstatus != "0")
-		failure("the emulator ended with status " (vmstatus == "" ? "unknown" : vmstatus))
-	if (verdict == "fail" && !failures)
-		failure("the machine reports a failure and no reason")
-
+	end_boot()
 	while ((getline line < mustrun) > 0) {
 		if (line ~ /^ *(#|$)/)
 			continue
@@ -155,20 +234,20 @@ END {
 	if (!listed)
 		failure("the must-run list is empty")
 
-	while ((getline line < console) > 0) {
-		if (line ~ /WARNING:|BUG:|Oops|general protection fault|Kernel panic|INFO: (possible|task|rcu|suspicious)|(UBSAN|KASAN|KCSAN|KFENCE):|SEAMCALL TDH_|SEAMCALL \(0x|invalid opcode:|Bad page state|refcount_t:/ && line !~ /kmemleak: (Kernel memory leak detector initialized|Automatic)/) {
-			if (splats++ < 5)
-				failure("console: " substr(line, 1, 160))
-		}
-	}
 	printf "%d %d %d\n", passed, failures, skipped > "/dev/stderr"
 }' 2>"$dir/totals" || die "the results cannot be read"
 
 read -r passed failed skipped <"$dir/totals"
 if [ "$failed" -gt 0 ]; then
-	printf -- '---- the end of the console (%s)\n' "$dir/console.log"
-	tail -n 40 "$dir/console.log" | sed 's/\r$//; s/^/     /'
-	printf -- '----\n'
+	for boot in "${boots[@]}"; do
+		# Those who died have something to say, or else the last one.
+		if [ "$boot" != "${boots[-1]}" ] && grep -q '^# verdict ' "$boot/results.log"; then
+			continue
+		fi
+		printf -- '---- the end of the console (%s)\n' "$boot/console.log"
+		tail -n 40 "$boot/console.log" | sed 's/\r$//; s/^/     /'
+		printf -- '----\n'
+	done
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

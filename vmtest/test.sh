@@ -3,7 +3,7 @@
 # Build the tests, boot the machine with them, judge it.
 #
 # Usage: test.sh OBJDIR [TEST]   TEST: one name of the machine's list
-# Environment: SLOW=n multiplies time limits, MACHINE=intel|amd.
+# Environment: SLOW=n multiplies the limits of tests, MACHINE=intel|amd.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -30,7 +30,7 @@ mkdir -p "$tests"
 
 gcc -static -O2 -Wall -Wextra -Werror -o "$tests/init" "$TOP/vmtest/init.c"
 
-# NAME SECONDS PARAMETERS COMMAND: what runs, with its limit on this kernel.
+# NAME SECONDS PARAMETERS COMMAND: what runs, with how long it may be silent on this kernel.
 awk -v slow="$slow" -v only="$only" '
 	/^ *(#|$)/ { next }
 	only == "" || $1 == only { $2 *= slow; print }' "$list" >"$tests/tests.list"
@@ -48,9 +48,9 @@ done
 "$TOP/vmtest/initramfs.sh" "$tests/initramfs.cpio" "$obj" "$tests/init" "$tests/tests.list" \
 	"${programs[@]}"
 
-seconds=$(awk '{ s += $2 } END { print s + 60 }' "$tests/tests.list")
 say "booting the machine: ${#programs[@]} test programs"
-"$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$seconds" "${options[@]}"
+"$TOP/vmtest/boots.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$tests/tests.list" \
+	"${options[@]}"
 if [ -n "$only" ]; then
 	echo "$only" >"$run/must-run.list"
 elif [ "$list" = "$TOP/vmtest/amd.list" ]; then

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The harness's own tests: a recorded good run and what can go wrong with one,
-# each with the verdict that the judge must give.  TAP.
+# each with the verdict that the judge must give; machines that die, on an emulator
+# that only pretends; and the limits of a test.  TAP.
 . "$(dirname "$0")/../lib.sh"
 
 here=$TOP/vmtest/tests
@@ -10,14 +11,19 @@ trap 'rm -rf "$work"' EXIT
 n=0
 bad=0
 
-# check NAME TOTALS PATTERN: judge $run; the last line must be TOTALS and some
-# line must match PATTERN; the exit status must fit.
+# check NAME TOTALS PATTERN...: judge $run; the last line must be TOTALS and for each
+# PATTERN there must be a line; the exit status must fit.
 check() {
-	local name=$1 totals=$2 pattern=$3 out ret=0
+	local name=$1 totals=$2 pattern out ret=0 good=1
+	shift 2
 	n=$((n + 1))
 	out=$("$TOP/vmtest/judge.sh" "$run" 2>&1) || ret=$?
-	if [ "$(tail -n 1 <<<"$out")" = "$totals" ] && grep -q -- "$pattern" <<<"$out" &&
-		case $totals in *', 0 failed,'*) [ $ret -eq 0 ] ;; *) [ $ret -ne 0 ] ;; esac; then
+	[ "$(tail -n 1 <<<"$out")" = "$totals" ] || good=0
+	case $totals in *', 0 failed,'*) [ $ret -eq 0 ] ;; *) [ $ret -ne 0 ] ;; esac || good=0
+	for pattern; do
+		grep -q -- "$pattern" <<<"$out" || good=0
+	done
+	if [ $good -eq 1 ]; then
 		echo "ok $n $name"
 	else
 		echo "not ok $n $name"
@@ -65,14 +71,36 @@ check "a verdict of another boot is none" "6 passed, 2 failed, 1 skipped" \
 
 fresh
 edit results.log '/^ok 3 tdx_vm/,$d'
-check "a machine that dies in a test fails the run" "4 passed, 3 failed, 0 skipped" \
-	"FAIL tdx_vm_test: did not end"
+check "a machine that dies in a test fails the run" "4 passed, 1 failed, 0 skipped" \
+	"FAIL tdx_vm_test: did not end -- the machine died in it"
+
+fresh
+edit results.log '/^ok 3 tdx_vm/,$d'
+edit results.log '$a #  RUN           tdx_vm.an_accepted_page_is_zero ...'
+edit console.log '2,$d'
+edit console.log '$a [    5.0] WARNING: CPU: 0 PID: 77 at arch/x86/kvm/vmx/tdx.c:1234'
+edit console.log '$a [    5.1] Kernel panic - not syncing: kernel: panic_on_warn set ...'
+check "a warning in which the machine dies is the failure of its test" \
+	"4 passed, 1 failed, 0 skipped" \
+	"FAIL tdx_vm_test: .* died in tdx_vm.an_accepted_page_is_zero" \
+	"^     console: .*tdx.c:1234" "^     console: .*panic_on_warn"
 
 fresh
 echo timeout >"$run/status"
 edit results.log '/^# start sev/,$d'
-check "a hang fails the run" "6 passed, 2 failed, 0 skipped" \
-	"FAIL the machine did not stop in time"
+check "a machine that does not end fails the run" "6 passed, 1 failed, 0 skipped" \
+	"FAIL no verdict -- the machine did not stop in time after set_memory_region_test"
+
+fresh
+echo hang >"$run/status"
+edit results.log '/^ok 3 tdx_vm/,$d'
+check "a hang fails the run" "4 passed, 1 failed, 0 skipped" \
+	"FAIL tdx_vm_test: did not end -- the machine hung in it"
+
+fresh
+echo timeout >"$run/status"
+check "a machine that does not end after its verdict fails the run" \
+	"6 passed, 1 failed, 1 skipped" "FAIL the machine did not stop in time"
 
 fresh
 : >"$run/console.log"
@@ -142,6 +170,206 @@ fresh
 echo 1 >"$run/status"
 check "an emulator error fails the run" "6 passed, 1 failed, 1 skipped" \
 	"FAIL the emulator ended with status 1"
+
+# The good run in two boots: the first one dies in tdx_vm_test.
+fresh_boots() {
+	fresh
+	cp -r "$here/good" "$run/boot2"
+	edit results.log '/^ok 3 tdx_vm/,$d'
+	edit boot2/results.log '/^# start kunit/,/^# end tdx_vm/d'
+	edit boot2/results.log 's/^# verdict 0123456789abcdef/# verdict 2222222222222222/'
+	echo 2222222222222222 >"$run/boot2/nonce"
+}
+
+fresh_boots
+check "what was not run before the machine died is run by the next boot" \
+	"5 passed, 1 failed, 1 skipped" "FAIL tdx_vm_test: did not end"
+
+fresh_boots
+echo hang >"$run/status"
+edit console.log '$a [    5.0] BUG: soft lockup'
+check "a hang costs its test alone" "5 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_vm_test: did not end -- the machine hung in it" "^     console: .*soft lockup"
+
+fresh_boots
+edit boot2/results.log 's/^# verdict 2222222222222222/# verdict 0123456789abcdef/'
+check "a boot needs a verdict of its own" "5 passed, 3 failed, 1 skipped" \
+	"FAIL a verdict of another run"
+
+fresh_boots
+edit boot2/results.log 's/^# verdict.*/# failure: 3 pages are still owned by the TDX module\n&/; s/complete$/fail/'
+check "a leak that the second boot found fails the run" "5 passed, 2 failed, 1 skipped" \
+	"FAIL 3 pages are still owned"
+
+fresh_boots
+edit boot2/console.log '2a [    5.000000] WARNING: CPU: 0 PID: 77 at arch/x86/kvm/vmx/tdx.c:1234'
+check "a warning in the second boot fails the run" "5 passed, 2 failed, 1 skipped" \
+	"FAIL console: .*WARNING"
+
+fresh_boots
+mv "$run/boot2" "$run/boot3"
+check "boots count up to the first one that is missing" "4 passed, 1 failed, 0 skipped" \
+	"FAIL tdx_vm_test: did not end"
+
+# ------------------------------------------------------------- machines that die
+
+# An emulator that reads from SCENARIO what its machine does in each test.
+mkdir "$work/bin"
+cat >"$work/bin/qemu-system-x86_64" <<'END'
+#!/bin/bash
+serial=()
+first=
+while [ $# -gt 0 ]; do
+	case $1 in
+	-serial) serial+=("${2#file:}") ;;
+	-append) for word in $2; do
+		case $word in
+		vmtest.nonce=*) nonce=${word#*=} ;;
+		vmtest.first=*) first=${word#*=} ;;
+		esac
+	done ;;
+	esac
+	shift
+done
+exec >>"${serial[1]}" 2>>"${serial[0]}"
+panic() { echo "[ 1.0] Kernel panic - not syncing: in $1" >&2; exit 0; }
+echo "# vmtest: first test after 0.1 s"
+while read -r name action; do
+	[ -z "$first" ] || [ "$name" = "$first" ] || continue
+	first=
+	[ "$action" != unload ] || panic "unloading"
+	printf '%s\n' "# start $name" "TAP version 13" "1..2" "ok 1 $name.first"
+	case $action in
+	die) panic "$name" ;;
+	hang) exec sleep 600 ;;
+	talk) while :; do echo "still here"; sleep 0.2; done ;;
+	slow) for i in 1 2 3 4 5; do echo "still here"; sleep 1; done ;;
+	crash) exit 139 ;;
+	esac
+	printf '%s\n' "ok 2 $name.second" "# end $name status 0 0.1"
+done <"$SCENARIO"
+[ ! -e "$SCENARIO.scan" ] || panic "the last scan"
+echo "# verdict $nonce complete"
+END
+chmod +x "$work/bin/qemu-system-x86_64"
+export SCENARIO
+
+# boot ACTION...: one for each test; four of them.
+boot() {
+	run=$work/$((n + 1))
+	SCENARIO=$work/scenario.$((n + 1))
+	local list=$work/list.$((n + 1)) i=0 action
+	for action; do
+		i=$((i + 1))
+		echo "test$i $action" >>"$SCENARIO"
+		echo "test$i 1 . /tests/test$i" >>"$list"
+	done
+	[ -z "${scan:-}" ] || : >"$SCENARIO.scan"
+	PATH=$work/bin:$PATH ACCEL=kvm SHOW=none QUIET=1 "$TOP/vmtest/boots.sh" "$run" \
+		/dev/null /dev/null "$list" >"$work/boots.log" 2>&1 || sed 's/^/# /' "$work/boots.log"
+	awk '{ print $1 }' "$list" >"$run/must-run.list"
+}
+
+# boots NAME NR: so many boots there were.
+boots() {
+	local nr=1
+	n=$((n + 1))
+	while [ -d "$run/boot$((nr + 1))" ]; do
+		nr=$((nr + 1))
+	done
+	if [ "$nr" -eq "$2" ]; then
+		echo "ok $n $1"
+	else
+		echo "not ok $n $1"
+		echo "# $nr boots"
+		bad=$((bad + 1))
+	fi
+}
+
+boot ok ok ok ok
+check "a machine that lives runs all tests" "8 passed, 0 failed, 0 skipped" passed
+boots "and is booted once" 1
+
+boot die ok ok ok
+check "the first test kills the machine" "7 passed, 1 failed, 0 skipped" \
+	"FAIL test1: did not end -- the machine died" "^     console: .*in test1"
+
+boot ok die ok ok
+check "a test in the middle kills the machine" "7 passed, 1 failed, 0 skipped" \
+	"FAIL test2: did not end -- the machine died" "^     console: .*in test2"
+boots "and it is booted again once" 2
+
+boot ok ok ok die
+check "the last test kills the machine" "7 passed, 1 failed, 0 skipped" \
+	"FAIL test4: did not end -- the machine died" "^     console: .*in test4"
+boots "and there is nothing to boot for" 1
+
+boot ok die ok die
+check "two tests kill the machine" "6 passed, 2 failed, 0 skipped" \
+	"FAIL test2: did not end" "FAIL test4: did not end" "^     console: .*in test2" \
+	"^     console: .*in test4"
+
+boot die die ok ok
+check "two tests in a row kill the machine" "6 passed, 2 failed, 0 skipped" \
+	"FAIL test1: did not end" "FAIL test2: did not end"
+boots "and it is booted again twice" 3
+
+boot die die die ok
+check "three tests in a row are no fault of the tests" "3 passed, 4 failed, 0 skipped" \
+	"FAIL test3: did not end" "FAIL test4: is on the must-run list and did not run"
+
+boot ok hang ok ok
+check "a test hangs the machine" "7 passed, 1 failed, 0 skipped" \
+	"FAIL test2: did not end -- the machine hung in it"
+
+boot ok crash ok ok
+check "a test kills the emulator" "7 passed, 1 failed, 0 skipped" \
+	"FAIL test2: did not end -- the emulator ended with status 139 in it"
+
+boot ok ok unload ok
+check "a machine that dies between two tests is booted until it does so at once" \
+	"4 passed, 4 failed, 0 skipped" "FAIL no verdict -- the machine died after test2" \
+	"FAIL no verdict -- the machine died before its first test" \
+	"FAIL test4: is on the must-run list and did not run"
+
+scan=1 boot ok ok ok ok
+check "a machine that dies after the last test" "8 passed, 1 failed, 0 skipped" \
+	"FAIL no verdict -- the machine died after test4" "^     console: .*the last scan"
+
+# --------------------------------------------------------------------- the limits
+
+boot ok slow ok ok
+check "a machine may take its time as long as it says something" \
+	"8 passed, 0 failed, 0 skipped" passed
+
+boot talk
+check "a machine that talks for ever is ended" "1 passed, 1 failed, 0 skipped" \
+	"FAIL test1: did not end -- the machine did not stop in time in it"
+
+gcc -O2 -Wall -Wextra -Werror -o "$work/limits" "$here/limits.c"
+
+# limits NAME PATTERN SCRIPT: what init makes of a test with a limit of one second.
+limits() {
+	local out ret=0
+	n=$((n + 1))
+	out=$("$work/limits" "$3" 2>&1) || ret=$?
+	if [ $ret -eq 0 ] && grep -q -- "$2" <<<"$out"; then
+		echo "ok $n $1"
+	else
+		echo "not ok $n $1"
+		sed 's/^/# /' <<<"$out"
+		bad=$((bad + 1))
+	fi
+}
+
+limits "a test may take its time as long as it says something" "^# end test status 0" \
+	'for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done'
+limits "a test that says nothing is killed" "^# failure: test: no progress within 1 seconds" \
+	'echo begin; exec sleep 600'
+limits "half a line is no progress" "^# failure: test: no progress within 1 seconds" \
+	'while :; do printf .; sleep 0.2; done'
+limits "a test that talks for ever is killed" "^# failure: test: no end within 10 seconds" \
+	'while :; do echo still here; sleep 0.2; done'
 
 echo "1..$n"
 [ "$bad" -eq 0 ]

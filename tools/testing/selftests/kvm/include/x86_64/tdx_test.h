@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Frame of the TDX tests: every TD_TEST() is a process and a line of TAP of its
- * own, with a time limit for machines that emulate everything.
+ * own.  Its time limit is for those that hang: a machine may emulate everything, check
+ * all that it does and be one of many on a busy host.
  */
 #ifndef SELFTEST_KVM_TDX_TEST_H
 #define SELFTEST_KVM_TDX_TEST_H
@@ -10,7 +11,7 @@
 #include "kvm_util.h"
 #include "tdx_util.h"
 
-#define TD_TEST_TIMEOUT		180
+#define TD_TEST_TIMEOUT		1800
 
 FIXTURE(td) {
 	int unused;
