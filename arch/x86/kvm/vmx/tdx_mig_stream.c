@@ -66,21 +66,23 @@ unsigned int tdx_mig_count_content(struct tdx_mig_stream *stream, unsigned int n
 	return count;
 }
 
+/* One malformed entry, of whatever operation, ends the session. */
 static bool tdx_mig_gpa_entry_is_valid(struct kvm *kvm, u64 entry, bool import)
 {
 	gpa_t gpa = entry & TDX_MIG_GPA_ENTRY_GPA_MASK;
 	unsigned int status = tdx_mig_gpa_status(entry);
-	unsigned int op = tdx_mig_gpa_op(entry);
 
-	if (entry & TDX_MIG_GPA_ENTRY_RESERVED)
+	if (entry & (TDX_MIG_GPA_ENTRY_RESERVED | TDX_MIG_GPA_ENTRY_LEVEL_MASK))
 		return false;
 
-	/* The status of entries that were not exported is part of the bundle. */
-	if (op == TDX_MIG_GPA_OP_NOP)
-		return import || status == TDX_MIG_GPA_STATUS_SUCCESS;
+	/*
+	 * An entry that was not exported is part of the bundle as it came back,
+	 * status and all, and the TDX module looks at nothing else of it.
+	 */
+	if (import && tdx_mig_gpa_op(entry) == TDX_MIG_GPA_OP_NOP)
+		return true;
 
-	if (entry & (TDX_MIG_GPA_ENTRY_LEVEL_MASK | TDX_MIG_GPA_ENTRY_L2_MAP_MASK |
-		     TDX_MIG_GPA_ENTRY_TYPE_MASK))
+	if (entry & (TDX_MIG_GPA_ENTRY_L2_MAP_MASK | TDX_MIG_GPA_ENTRY_TYPE_MASK))
 		return false;
 
 	if (status != TDX_MIG_GPA_STATUS_SUCCESS)

@@ -180,8 +180,9 @@ struct kvm_dev_tdx_mig_attr {
  *	ENOENT: there is no vCPU yet. EINVAL: the CPUID of the first vCPU does
  *	not fit the GPA width.
  * @KVM_TDX_MIG_EXPORT_MEM: Export private pages. The VMM writes the GPA list,
- *	entry 0 on, as TDX_MIG_GPA_ENTRY_* (level, type, status and reserved
- *	bits 0, operation MIGRATE or CANCEL, GFNs distinct). @data (in): number
+ *	entry 0 on, as TDX_MIG_GPA_ENTRY_*: a private GPA, operation MIGRATE,
+ *	CANCEL or NOP, and all other bits 0, GFNs distinct. One malformed entry,
+ *	NOP or not, is EINVAL for the whole list. @data (in): number
  *	of entries, 1 to buf_list_pages. @data (out): number of buffer pages
  *	that hold page content. Buffer page N belongs to entry N; only entries
  *	that come back with operation MIGRATE or REMIGRATE and PENDING clear
@@ -200,8 +201,9 @@ struct kvm_dev_tdx_mig_attr {
  *	list and MACs as exported, and the content of entry N in buffer page N.
  *	@data (in): number of entries, as in the MBMD. The GFNs must be private
  *	and backed by a guest_memfd memslot. The GPA list returns a status per
- *	entry. Errors: EEXIST a MIGRATE entry is already mapped, ENOENT a
- *	REMIGRATE or CANCEL entry is not mapped; in both cases, and with EINVAL
+ *	entry. EINVAL if an entry has reserved bits or a level, or, unless it is
+ *	NOP, a status, type, L2 map or SHARED bit. EEXIST: a MIGRATE entry is
+ *	already mapped; ENOENT: a REMIGRATE or CANCEL entry is not. With these,
  *	and EAGAIN, nothing was imported and the session goes on. After the
  *	start token: an entry that is already mapped is skipped, and comes back
  *	as NOP with status SEPT_ENTRY_STATE_INCORRECT; EINVAL also for REMIGRATE

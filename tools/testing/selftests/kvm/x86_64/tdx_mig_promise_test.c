@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the interface promises about commands that fail: a malformed list, header
+ * or token is refused before it does any harm, the session goes on, and the right
+ * one is still welcome.
+ *
+ * Nearly all bits of what the VMM hands in are turned, one at a time, for each
+ * operation and in each phase.
+ */
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_postcopy.h"
+#include "tdx_sim_util.h"
+#include "tdx_test.h"
+
+/* Bits that no entry may have, whatever its operation. */
+#define ENTRY_RESERVED		(TDX_MIG_GPA_ENTRY_LEVEL_MASK | GENMASK_ULL(6, 3) |	\
+				 GENMASK_ULL(55, 54) | GENMASK_ULL(63, 61))
+/* Bits that no entry may have that is not the outcome of an export. */
+#define ENTRY_ZERO		(TDX_MIG_GPA_ENTRY_L2_MAP_MASK |			\
+				 TDX_MIG_GPA_ENTRY_TYPE_MASK |				\
+				 TDX_MIG_GPA_ENTRY_STATUS_MASK)
+/* The SHARED bit, and what lies above it. */
+#define ENTRY_NOT_PRIVATE	(TDX_MIG_GPA_ENTRY_GPA_MASK & ~(TD_SHARED_BIT - 1))
+
+#define NR_OPS			4
+#define NR_MBMD_BITS		(8 * TDX_MIG_MBMD_SIZE)
+
+/* In no slot. */
+#define NO_MEMORY_BIT		40
+#define NO_MEMORY_GPA		BIT_ULL(NO_MEMORY_BIT)
+
+static void guest_sync_and_done(void)
+{
+	GUEST_SYNC(1);
+	GUEST_DONE();
+}
+
+static void create_source(struct td_mig *m)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_sync_and_done, &vcpu);
+
+	td_launch(vm);
+	td_vcpu_run_to_sync(vcpu, 1);
+	td_mig_init(m, vm, &vcpu, 1, 1);
+}
+
+static void free_source(struct td_mig *m)
+{
+	td_mig_free(m);
+	kvm_vm_free(m->src);
+}
+
+static u64 set_op(u64 entry, u64 op)
+{
+	return (entry & ~TDX_MIG_GPA_ENTRY_OP_MASK) | op << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+}
+
+/* --------------------------------------------------------------------- export */
+
+static bool export_must_refuse(u64 entry)
+{
+	return entry & (ENTRY_RESERVED | ENTRY_ZERO | ENTRY_NOT_PRIVATE);
+}
+
+/* The page that comes first in the list is none of those that @entry can name. */
+static void check_export_entry(struct td_mig_stream *s, u64 first, u64 entry)
+{
+	const struct tdx_mig_mbmd mbmd = *s->mbmd;
+	const u64 calls = td_sim_count_leaf(TDH_EXPORT_MEM);
+	const u64 list[] = { first, entry };
+	struct td_mig_bundle b;
+	u64 hw_error;
+	int ret;
+
+	if (!export_must_refuse(entry)) {
+		ret = __td_mig_export_mem(s, &entry, 1, &b, &hw_error);
+		TEST_ASSERT(!ret, "Entry 0x%lx: errno %d (%s), hw_error 0x%lx", entry, errno,
+			    strerror(errno), hw_error);
+		td_mig_bundle_free(&b);
+		return;
+	}
+
+	ret = __td_mig_export_mem(s, list, ARRAY_SIZE(list), &b, &hw_error);
+	TEST_ASSERT(ret == -1 && errno == EINVAL && !hw_error,
+		    "Entry 0x%lx: returned %d, errno %d (%s), hw_error 0x%lx", entry, ret, errno,
+		    strerror(errno), hw_error);
+	TEST_ASSERT_EQ(td_sim_count_leaf(TDH_EXPORT_MEM), calls);
+	TEST_ASSERT(!memcmp(s->mbmd, &mbmd, sizeof(mbmd)) &&
+		    !memcmp(s->gpa_list, list, sizeof(list)),
+		    "Entry 0x%lx: the refused command has written to the buffers", entry);
+}
+
+/* A page whose GPA differs from @gpa by more than a bit. */
+static gpa_t find_distant_page(struct td_mig *m, gpa_t gpa)
+{
+	gpa_t *gpas, found = 0;
+	u32 i, nr;
+
+	gpas = td_mig_list_pages(m, &nr);
+	for (i = 0; i < nr && !found; i++) {
+		if (__builtin_popcountll(gpas[i] ^ gpa) > 1)
+			found = gpas[i];
+	}
+	free(gpas);
+	TEST_ASSERT(found, "The TD has too few pages");
+	return found;
+}
+
+static void check_export_entries(struct td_mig *m, u64 first)
+{
+	struct td_mig_stream *s = &m->streams[0];
+	u64 op, bit;
+
+	for (op = 0; op < NR_OPS; op++) {
+		check_export_entry(s, first, td_gpa_entry(TD_BOOT_GPA, op));
+		for (bit = 0; bit < 64; bit++)
+			check_export_entry(s, first,
+					   td_gpa_entry(TD_BOOT_GPA, op) ^ BIT_ULL(bit));
+	}
+}
+
+TD_TEST(export_refuses_each_malformed_entry_and_the_session_goes_on)
+{
+	struct td_mig_bundle b;
+	struct td_mig m;
+	u64 first;
+
+	create_source(&m);
+	first = td_gpa_entry(find_distant_page(&m, TD_BOOT_GPA), TDX_MIG_GPA_OP_MIGRATE);
+	td_mig_export_immutable(&m);
+	check_export_entries(&m, first);
+	td_mig_export_pause(&m);
+	check_export_entries(&m, first);
+
+	/* No refusal has exported it, nor claimed it for the epoch. */
+	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &first, 1, &b, NULL), "errno %d", errno);
+	TEST_ASSERT_EQ(b.gpa_list[0], first);
+	td_mig_bundle_free(&b);
+
+	td_mig_export_all_mem(&m);
+	td_mig_export_td_and_vcpus(&m);
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(m.src_vcpus[0]);
+	free_source(&m);
+}
+
+TD_TEST(export_refuses_each_malformed_entry_after_the_start_token)
+{
+	struct td_mig_bundle b;
+	struct td_mig m;
+	u64 first;
+
+	create_source(&m);
+	first = td_gpa_entry(find_distant_page(&m, TD_BOOT_GPA), TDX_MIG_GPA_OP_MIGRATE);
+	td_postcopy_export_states(&m);
+	check_export_entries(&m, first);
+	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &first, 1, &b, NULL), "errno %d", errno);
+	TEST_ASSERT_EQ(b.gpa_list[0], first);
+	td_mig_bundle_free(&b);
+	free_source(&m);
+}
+
+/* --------------------------------------------------------------------- import */
+
+/* The kinds of entries of a bundle that has been exported. */
+enum entry_kind {
+	ENTRY_PAGE,
+	/* Nothing is there, so the export has failed. */
+	ENTRY_ABSENT,
+	/* The VMM has asked for nothing. */
+	ENTRY_NOP,
+	/* The page was in the bundle already. */
+	ENTRY_SKIPPED,
+	NR_ENTRY_KINDS,
+};
+
+/* A bundle with all kinds of entries. */
+static void export_all_kinds(struct td_mig *m, gpa_t page)
+{
+	const u64 list[NR_ENTRY_KINDS] = {
+		[ENTRY_PAGE] = td_gpa_entry(TD_BOOT_GPA, TDX_MIG_GPA_OP_MIGRATE),
+		[ENTRY_ABSENT] = td_gpa_entry(NO_MEMORY_GPA, TDX_MIG_GPA_OP_MIGRATE),
+		[ENTRY_NOP] = td_gpa_entry(page, TDX_MIG_GPA_OP_NOP),
+		[ENTRY_SKIPPED] = td_gpa_entry(TD_BOOT_GPA, TDX_MIG_GPA_OP_CANCEL),
+	};
+	struct td_mig_bundle *b = &m->bundles[m->nr_bundles++];
+	u64 hw_error;
+	int i, ret;
+
+	ret = __td_mig_export_mem(&m->streams[0], list, NR_ENTRY_KINDS, b, &hw_error);
+	TEST_ASSERT(!ret, "errno %d, hw_error 0x%lx", errno, hw_error);
+	TEST_ASSERT_EQ(b->gpa_list[ENTRY_PAGE], list[ENTRY_PAGE]);
+	for (i = ENTRY_ABSENT; i < NR_ENTRY_KINDS; i++)
+		TEST_ASSERT(td_gpa_entry_op(b->gpa_list[i]) == TDX_MIG_GPA_OP_NOP &&
+			    td_gpa_entry_status(b->gpa_list[i]),
+			    "Entry %d came back as 0x%lx", i, b->gpa_list[i]);
+}
+
+/*
+ * The error with which KVM has to refuse a list with @entry, 0 if that is up to
+ * the TDX module, which would end the session as it finds the entry changed.  No
+ * page of the bundle has been imported.
+ */
+static int import_must_refuse(u64 entry, bool out_of_order)
+{
+	const u64 op = td_gpa_entry_op(entry);
+
+	if (entry & ENTRY_RESERVED)
+		return -EINVAL;
+	if (op == TDX_MIG_GPA_OP_NOP)
+		return 0;
+	if (entry & (ENTRY_ZERO | ENTRY_NOT_PRIVATE))
+		return -EINVAL;
+	if (op == TDX_MIG_GPA_OP_MIGRATE)
+		return entry & NO_MEMORY_GPA ? -EINVAL : 0;
+	return out_of_order ? -EINVAL : -ENOENT;
+}
+
+/* Returns how many changes were refused. */
+static u32 check_import_entry(struct td_mig_dest *d, struct td_mig_bundle *b, int i,
+			      bool out_of_order)
+{
+	const u64 calls = td_sim_count_leaf(TDH_IMPORT_MEM);
+	const u64 entry = b->gpa_list[i];
+	int ret, expected;
+	u64 hw_error, bit;
+	u32 nr = 0;
+
+	for (bit = 0; bit < 64; bit++) {
+		b->gpa_list[i] = entry ^ BIT_ULL(bit);
+		expected = import_must_refuse(b->gpa_list[i], out_of_order);
+		if (!expected)
+			continue;
+
+		ret = __td_mig_import(d->streams, b, &hw_error);
+		TEST_ASSERT(ret == -1 && errno == -expected && !hw_error,
+			    "Entry %d, 0x%lx: returned %d, errno %d (%s), hw_error 0x%lx", i,
+			    b->gpa_list[i], ret, errno, strerror(errno), hw_error);
+		nr++;
+	}
+	b->gpa_list[i] = entry;
+	TEST_ASSERT_EQ(td_sim_count_leaf(TDH_IMPORT_MEM), calls);
+	return nr;
+}
+
+static void check_import_entries(struct td_mig_dest *d, struct td_mig_bundle *b,
+				 bool out_of_order)
+{
+	/* At least those that are reserved. */
+	const u32 least = __builtin_popcountll(ENTRY_RESERVED);
+	int i;
+
+	for (i = 0; i < NR_ENTRY_KINDS; i++)
+		TEST_ASSERT(check_import_entry(d, b, i, out_of_order) >= least,
+			    "Entry %d: too few changes were tried", i);
+}
+
+static void check_ops(struct td_mig_dest *d, struct td_mig_bundle *b, bool out_of_order)
+{
+	const int expected = out_of_order ? EINVAL : ENOENT;
+	const u64 entry = b->gpa_list[ENTRY_PAGE];
+
+	b->gpa_list[ENTRY_PAGE] = set_op(entry, TDX_MIG_GPA_OP_REMIGRATE);
+	TD_EXPECT_ERRNO(expected, __td_mig_import(d->streams, b, NULL));
+	b->gpa_list[ENTRY_PAGE] = set_op(entry, TDX_MIG_GPA_OP_CANCEL);
+	TD_EXPECT_ERRNO(expected, __td_mig_import(d->streams, b, NULL));
+	b->gpa_list[ENTRY_PAGE] = entry;
+}
+
+TD_TEST(import_refuses_each_malformed_entry_and_the_session_goes_on)
+{
+	struct td_mig_dest d;
+	struct td_mig m;
+	int mem;
+
+	create_source(&m);
+	td_mig_dest_create(&d, &m);
+	td_mig_export_immutable(&m);
+	td_mig_export_pause(&m);
+	export_all_kinds(&m, find_distant_page(&m, TD_BOOT_GPA));
+	td_mig_export_all_mem(&m);
+	td_mig_export_td_and_vcpus(&m);
+	td_mig_export_start_token(&m);
+
+	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
+	td_mig_import(&d, &m, 0, mem - 1);
+	check_import_entries(&d, &m.bundles[mem], false);
+	check_ops(&d, &m.bundles[mem], false);
+
+	td_mig_import(&d, &m, mem, mem);
+	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(d.streams, &m.bundles[mem], NULL));
+	td_mig_import(&d, &m, mem + 1, m.nr_bundles - 1);
+	td_mig_import_end(&d);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+	free_source(&m);
+}
+
+TD_TEST(import_refuses_each_malformed_entry_after_the_start_token)
+{
+	struct td_mig_bundle *b;
+	struct td_mig_dest d;
+	struct td_postcopy p;
+	struct td_mig m;
+
+	create_source(&m);
+	td_postcopy_start(&p, &m, &d);
+	export_all_kinds(&m, find_distant_page(&m, TD_BOOT_GPA));
+	b = &m.bundles[m.nr_bundles - 1];
+	check_import_entries(&d, b, true);
+	check_ops(&d, b, true);
+	td_postcopy_import(&d, b);
+
+	td_postcopy_move_image(&p);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+	free_source(&m);
+}
+
+/* -------------------------------------------------------------- headers, tokens */
+
+static bool is_header_error(u64 hw_error)
+{
+	return hw_error == TDX_INVALID_MBMD || hw_error == TDX_INCORRECT_MBMD_MAC;
+}
+
+static void check_memory_header(struct td_mig_dest *d, struct td_mig_bundle *b)
+{
+	u8 *mbmd = (u8 *)&b->mbmd;
+	u64 hw_error;
+	int i, ret;
+
+	for (i = 0; i < NR_MBMD_BITS; i++) {
+		mbmd[i / 8] ^= BIT(i % 8);
+		ret = __td_mig_import(d->streams, b, &hw_error);
+		TEST_ASSERT(ret == -1 && ((errno == EINVAL && !hw_error) ||
+					  (errno == EIO && is_header_error(hw_error))),
+			    "MBMD bit %d: returned %d, errno %d (%s), hw_error 0x%lx", i, ret,
+			    errno, strerror(errno), hw_error);
+		mbmd[i / 8] ^= BIT(i % 8);
+	}
+}
+
+TD_TEST(no_bit_of_a_memory_header_can_be_changed_and_the_session_goes_on)
+{
+	struct td_mig_dest d;
+	struct td_mig m;
+	int mem;
+
+	create_source(&m);
+	td_mig_dest_create(&d, &m);
+	td_mig_export(&m);
+	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
+	td_mig_import(&d, &m, 0, mem - 1);
+	check_memory_header(&d, &m.bundles[mem]);
+	td_mig_import(&d, &m, mem, m.nr_bundles - 1);
+	td_mig_import_end(&d);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+	free_source(&m);
+}
+
+TD_TEST(no_bit_of_a_memory_header_can_be_changed_after_the_start_token)
+{
+	struct td_mig_bundle b;
+	struct td_mig_dest d;
+	struct td_postcopy p;
+	struct td_mig m;
+	gpa_t gpa = TD_BOOT_GPA;
+
+	create_source(&m);
+	td_postcopy_start(&p, &m, &d);
+	td_postcopy_export(&m, 0, &gpa, 1, &b);
+	check_memory_header(&d, &b);
+	td_postcopy_import(&d, &b);
+	td_mig_bundle_free(&b);
+	td_postcopy_move_image(&p);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+	free_source(&m);
+}
+
+TD_TEST(no_bit_of_an_abort_token_can_be_changed_and_the_right_one_is_accepted)
+{
+	struct td_mig_stream *s;
+	struct td_mig_dest d;
+	struct td_mig m;
+	u64 hw_error;
+	int i, ret;
+
+	create_source(&m);
+	td_mig_dest_create(&d, &m);
+	td_mig_export(&m);
+	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
+	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+
+	s = &m.streams[0];
+	for (i = 0; i < NR_MBMD_BITS; i++) {
+		*s->mbmd = *d.streams[0].mbmd;
+		((u8 *)s->mbmd)[i / 8] ^= BIT(i % 8);
+		ret = __td_mig_cmd_nr(s, KVM_TDX_MIG_EXPORT_ABORT, NULL, &hw_error);
+		TEST_ASSERT(ret == -1 && ((errno == EINVAL && !hw_error) ||
+					  (errno == EIO && is_header_error(hw_error))),
+			    "Token bit %d: returned %d, errno %d (%s), hw_error 0x%lx", i, ret,
+			    errno, strerror(errno), hw_error);
+		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(m.src_vcpus[0]));
+	}
+
+	*s->mbmd = *d.streams[0].mbmd;
+	td_mig_cmd(s, KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(m.src_vcpus[0]);
+	td_mig_dest_free(&d);
+	free_source(&m);
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+
+	return test_harness_run(argc, argv);
+}
