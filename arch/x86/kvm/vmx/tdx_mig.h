@@ -82,6 +82,9 @@ struct tdx_mig {
 	 */
 	bool paused;
 
+	/* On the destination, what the TD is to be like. */
+	struct td_params *params;
+
 	/* Next page that an abort has to restore, by session_sem. */
 	gfn_t next_restore;
 
@@ -315,7 +318,7 @@ bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err);
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn);
 void tdx_mig_fail_import(struct kvm *kvm);
 bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err);
-void tdx_mig_start_import(struct kvm *kvm);
+void tdx_mig_start_import(struct kvm *kvm, struct td_params *params);
 
 int tdx_mig_create_contexts(struct kvm *kvm, unsigned int nr, u64 *hw_error);
 int tdx_mig_stream_alloc_pages(struct tdx_mig_stream *stream, unsigned int nr_bufs);
@@ -401,7 +404,7 @@ static inline void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn) { }
 static inline bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
 static inline bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn) { return false; }
 static inline bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err) { return false; }
-static inline void tdx_mig_start_import(struct kvm *kvm) { }
+static inline void tdx_mig_start_import(struct kvm *kvm, struct td_params *params) { }
 
 static inline int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)
 {

@@ -33,11 +33,12 @@ static void tdx_mig_import_check(struct kvm *kvm, u64 err)
 	tdx_mig_fail_import(kvm);
 }
 
-/* A TD has been created that waits for its import. */
-void tdx_mig_start_import(struct kvm *kvm)
+/* A TD has been created that waits for its import.  Takes over @params. */
+void tdx_mig_start_import(struct kvm *kvm, struct td_params *params)
 {
 	guard(write_lock)(&kvm->mmu_lock);
 
+	to_kvm_tdx(kvm)->mig->params = params;
 	to_kvm_tdx(kvm)->state = TD_STATE_IMPORT;
 	tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_START);
 }
@@ -63,27 +64,6 @@ static int tdx_mig_get_state_pages(struct tdx_mig_stream *stream, struct tdx_mig
 	};
 
 	return 0;
-}
-
-/*
- * Does the imported TD have the properties that userspace announced, and that
- * KVM acts on?  The SHARED bit in particular tells private from shared memory.
- */
-static bool tdx_mig_is_expected_td(struct kvm *kvm)
-{
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	u64 attributes, xfam, gpaw, tsc_frequency;
-	struct tdx_td *td = &kvm_tdx->td;
-
-	if (tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_ATTRIBUTES), &attributes) ||
-	    tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_XFAM), &xfam) ||
-	    tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_GPAW), &gpaw) ||
-	    tdh_mng_rd(td, TDCS_EXEC(TD_TDCS_EXEC_TSC_FREQUENCY), &tsc_frequency))
-		return false;
-
-	return attributes == kvm_tdx->attributes && xfam == kvm_tdx->xfam &&
-	       tdx_gpaw_to_shared_bit(gpaw) == kvm_gfn_direct_bits(kvm) &&
-	       tsc_frequency == TDX_TSC_KHZ_TO_25MHZ(kvm->arch.default_tsc_khz);
 }
 
 int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
@@ -128,7 +108,8 @@ int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 		return tdx_mig_errno(err);
 	}
 
-	if (!tdx_mig_is_expected_td(kvm)) {
+	/* Userspace, and KVM itself, rely on what the TD was announced to be. */
+	if (!tdx_td_has_params(kvm, kvm_tdx->mig->params)) {
 		tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_FAILED);
 		return -EIO;
 	}

@@ -499,6 +499,7 @@ static void tdx_mig_free(struct tdx_mig *mig)
 	tdx_mig_free_page(&mig->block_list);
 	bitmap_free(mig->stream_ids);
 	kfree(mig->migsc);
+	kfree(mig->params);
 	kfree(mig);
 }
 

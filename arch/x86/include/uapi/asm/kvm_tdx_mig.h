@@ -172,9 +172,12 @@ struct kvm_dev_tdx_mig_attr {
  *	pages written to the buffer pages, from page 0 on. Errors: EIO with
  *	status TDX_MIGRATION_DECRYPTION_KEY_NOT_SET while there is no key.
  * @KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE: Start an import session. Stream 0.
- *	@data (in): number of state pages in the buffer pages. The imported
- *	attributes, XFAM, GPA width and TSC frequency must match those of
- *	KVM_TDX_INIT_VM and KVM_SET_TSC_KHZ, else EIO and the session is lost.
+ *	@data (in): number of state pages in the buffer pages. The imported TD
+ *	must be the one that was announced with KVM_TDX_INIT_VM and
+ *	KVM_SET_TSC_KHZ: attributes, XFAM, configurable bits of CPUID, GPA
+ *	width, levels of the Secure EPT, TSC frequency, and the configuration
+ *	that KVM itself gives to all TDs; else EIO with @hw_error 0, and
+ *	IMPORT_ABORT is left.
  *	EIO with status TDX_MIGRATION_DECRYPTION_KEY_NOT_SET: there is no key
  *	yet, the TD is as it was.
  *	ENOENT: there is no vCPU yet. EINVAL: the CPUID of the first vCPU does

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A destination takes no other TD than the one that its VMM has announced with
+ * KVM_TDX_INIT_VM, whatever the VMM of the source has asked its TDX module for.
+ * The source keeps what the destination refuses.
+ */
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_mig_util.h"
+#include "tdx_sim_util.h"
+#include "tdx_test.h"
+
+/* Not what the library takes by itself. */
+#define OTHER_TSC_KHZ		1000000UL
+
+/* Knobs of the platform. */
+#define TD_PARAMS_KNOB		"/sys/kernel/debug/tdx_sim/td_params"
+#define EPT_LEVELS_KNOB		"/sys/kernel/debug/tdx_sim/ept_levels"
+
+/* Bytes of TD_PARAMS. */
+#define PARAMS_MAX_VCPUS	16
+#define PARAMS_EPTP		24
+#define PARAMS_CONFIG_FLAGS	32
+#define PARAMS_CPUID(i)		(256 + 16 * (i))
+#define PARAMS_EBX		4
+#define PARAMS_ECX		8
+
+#define CONFIG_FLEXIBLE_PENDING_VE	BIT(1)
+#define CONFIG_NO_RBP_MOD		BIT(2)
+
+#define EPTP_CONTROLS_MASK	0xff
+#define EPTP_WB_5LEVEL		0x26
+
+#define MANY_VCPUS		64
+
+#define CPUID_7_EBX_TSX		(BIT(4) | BIT(11))
+#define CPUID_7_ECX_WAITPKG	BIT(5)
+
+static void guest_sync_and_done(void)
+{
+	GUEST_SYNC(1);
+	GUEST_DONE();
+}
+
+/* ------------------------------------------------------------- the two sides */
+
+typedef void (*change_fn)(struct kvm_vm *vm, struct kvm_tdx_init_vm *init);
+
+static struct kvm_cpuid_entry2 *find_cpuid(struct kvm_tdx_init_vm *init, u32 function, u32 index)
+{
+	u32 i;
+
+	for (i = 0; i < init->cpuid.nent; i++) {
+		if (init->cpuid.entries[i].function == function &&
+		    init->cpuid.entries[i].index == index)
+			return &init->cpuid.entries[i];
+	}
+	TEST_FAIL("CPUID 0x%x.0x%x cannot be configured", function, index);
+	return NULL;
+}
+
+static void init_vm(struct kvm_vm *vm, u32 flags, change_fn change)
+{
+	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
+
+	if (change)
+		change(vm, init);
+	td_vm_ioctl(vm, KVM_TDX_INIT_VM, flags, init);
+	free(init);
+}
+
+static struct kvm_vcpu *complete_source(struct kvm_vm *vm)
+{
+	struct kvm_vcpu *vcpu = vm_vcpu_add(vm, 0, guest_sync_and_done);
+
+	td_migtd_bind(td_mig_src_migtd(), vm, 0);
+	return vcpu;
+}
+
+static struct kvm_vm *create_source(change_fn change, struct kvm_vcpu **vcpu)
+{
+	struct kvm_vm *vm = td_create_uninitialized(1, 0);
+
+	init_vm(vm, 0, change);
+	*vcpu = complete_source(vm);
+	return vm;
+}
+
+static struct kvm_vm *create_dest(change_fn change)
+{
+	struct kvm_vm *vm = td_create_barebones();
+
+	vm_enable_cap(vm, KVM_CAP_EXIT_HYPERCALL, BIT(KVM_HC_MAP_GPA_RANGE));
+	init_vm(vm, KVM_TDX_INIT_VM_F_MIG_DEST, change);
+	return vm;
+}
+
+static int cmd(struct td_mig_stream *s, u32 id)
+{
+	u64 nr = 1;
+
+	return __td_mig_cmd_nr(s, id, &nr, NULL);
+}
+
+static int import_immutable(struct td_mig *m, struct td_mig_dest *d, struct kvm_vm *dst,
+			    u64 *hw_error)
+{
+	m->next_dst = dst;
+	td_mig_exchange_keys(m);
+	td_mig_dest_create(d, m);
+	td_mig_export_immutable(m);
+	return __td_mig_import(d->streams, &m->bundles[0], hw_error);
+}
+
+/* The destination is of no use any more, and the source is as it was. */
+static void expect_refused(struct kvm_vm *src, struct kvm_vcpu *vcpu, struct kvm_vm *dst)
+{
+	struct td_mig_dest d;
+	struct td_mig m;
+	u64 hw_error;
+
+	td_mig_open(&m, src, &vcpu, 1, 1);
+	TD_EXPECT_ERRNO(EIO, import_immutable(&m, &d, dst, &hw_error));
+	/* It is KVM that refuses. */
+	TEST_ASSERT_EQ(hw_error, 0UL);
+
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &m.bundles[0], NULL));
+	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_MEM));
+	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_STATE_TD));
+	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT));
+	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END));
+	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(d.vcpus[0]));
+	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_dest_free(&d);
+	td_mig_free(&m);
+}
+
+/* ------------------------------------------------------- what the VMM announces */
+
+static void drop_sept_ve_disable(struct kvm_vm *vm, struct kvm_tdx_init_vm *init)
+{
+	init->attributes ^= TDX_TD_ATTR_SEPT_VE_DISABLE;
+}
+
+static void set_other_tsc(struct kvm_vm *vm, struct kvm_tdx_init_vm *init)
+{
+	vm_ioctl(vm, KVM_SET_TSC_KHZ, (void *)OTHER_TSC_KHZ);
+}
+
+/* Sharing of the first cache. */
+static void change_cache(struct kvm_vm *vm, struct kvm_tdx_init_vm *init)
+{
+	find_cpuid(init, 4, 0)->eax ^= BIT(14);
+}
+
+static void change_thread_count(struct kvm_vm *vm, struct kvm_tdx_init_vm *init)
+{
+	find_cpuid(init, 1, 0)->ebx ^= BIT(16);
+}
+
+/* A feature that the TD has, and which needs no state component. */
+static void drop_feature(struct kvm_vm *vm, struct kvm_tdx_init_vm *init)
+{
+	struct kvm_cpuid_entry2 *e = find_cpuid(init, 1, 0);
+
+	TEST_ASSERT(e->edx || e->ecx, "No feature of CPUID 1 can be configured");
+	if (e->edx)
+		e->edx &= e->edx - 1;
+	else
+		e->ecx &= e->ecx - 1;
+}
+
+static void expect_announcement_refused(change_fn src_change, change_fn dst_change)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *src = create_source(src_change, &vcpu);
+
+	td_launch(src);
+	td_vcpu_run_to_sync(vcpu, 1);
+	expect_refused(src, vcpu, create_dest(dst_change));
+	td_vcpu_run_to_done(vcpu);
+	kvm_vm_free(src);
+}
+
+TD_TEST(td_with_other_attributes_is_refused)
+{
+	expect_announcement_refused(NULL, drop_sept_ve_disable);
+}
+
+TD_TEST(td_with_another_tsc_frequency_is_refused)
+{
+	expect_announcement_refused(NULL, set_other_tsc);
+}
+
+TD_TEST(td_with_another_cpuid_is_refused)
+{
+	expect_announcement_refused(NULL, change_cache);
+	expect_announcement_refused(NULL, change_thread_count);
+}
+
+TD_TEST(td_with_a_feature_more_or_less_is_refused)
+{
+	expect_announcement_refused(NULL, drop_feature);
+	expect_announcement_refused(drop_feature, NULL);
+}
+
+/* Family, model and stepping are the TDX module's choice. */
+static void leave_family_to_the_module(struct kvm_vm *vm, struct kvm_tdx_init_vm *init)
+{
+	find_cpuid(init, 1, 0)->eax = 0;
+}
+
+static void expect_accepted(struct kvm_vm *src, struct kvm_vcpu *vcpu, change_fn change)
+{
+	struct td_mig_dest d;
+	struct td_mig m;
+	u64 hw_error;
+	int ret;
+
+	td_launch(src);
+	td_vcpu_run_to_sync(vcpu, 1);
+	td_mig_open(&m, src, &vcpu, 1, 1);
+	ret = import_immutable(&m, &d, create_dest(change), &hw_error);
+	TEST_ASSERT(!ret, "errno %d, hw_error 0x%lx", errno, hw_error);
+	td_mig_export_pause(&m);
+	td_mig_export_all_mem(&m);
+	td_mig_export_td_and_vcpus(&m);
+	td_mig_export_start_token(&m);
+	td_mig_import(&d, &m, 1, m.nr_bundles - 1);
+	td_mig_import_end(&d);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+	td_mig_free(&m);
+	kvm_vm_free(src);
+}
+
+TD_TEST(td_as_announced_is_accepted_whatever_that_is)
+{
+	const change_fn changes[] = {
+		NULL, drop_feature, change_cache, leave_family_to_the_module,
+	};
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *src;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(changes); i++) {
+		src = create_source(changes[i], &vcpu);
+		expect_accepted(src, vcpu, changes[i]);
+	}
+}
+
+/* -------------------------------------- what another VMM asks the TDX module for */
+
+static void write_knob(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", path, errno, strerror(errno));
+	fputs(text, f);
+	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", path, errno, strerror(errno));
+}
+
+/* A source for which TDH.MNG.INIT has seen other TD_PARAMS than KVM has prepared. */
+static struct kvm_vm *create_strange_source(u32 offset, u32 clear, u32 set,
+					    struct kvm_vcpu **vcpu)
+{
+	struct kvm_vm *vm = td_create_uninitialized(1, 0);
+	char text[64];
+
+	/* No other TD must get the same. */
+	snprintf(text, sizeof(text), "%u 0x%x 0x%x\n", offset, clear, set);
+	write_knob(TD_PARAMS_KNOB, text);
+	init_vm(vm, 0, NULL);
+	write_knob(TD_PARAMS_KNOB, "\n");
+
+	*vcpu = complete_source(vm);
+	return vm;
+}
+
+static unsigned int config_index(struct kvm_vm *vm, u32 function)
+{
+	struct kvm_tdx_capabilities *caps = td_get_capabilities(vm);
+	u32 i;
+
+	for (i = 0; i < caps->cpuid.nent; i++) {
+		if (caps->cpuid.entries[i].function == function && !caps->cpuid.entries[i].index)
+			break;
+	}
+	TEST_ASSERT(i < caps->cpuid.nent, "CPUID 0x%x cannot be configured", function);
+	free(caps);
+	return i;
+}
+
+/*
+ * A TD that no KVM would build, which nobody must run on this host, and an honest
+ * destination.
+ */
+static void expect_strange_td_refused(u32 offset, u32 clear, u32 set, bool with_memory)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *src;
+
+	src = create_strange_source(offset, clear, set, &vcpu);
+	if (with_memory)
+		td_launch(src);
+	else
+		td_vm_ioctl(src, KVM_TDX_FINALIZE_VM, 0, NULL);
+	expect_refused(src, vcpu, create_dest(NULL));
+	kvm_vm_free(src);
+}
+
+TD_TEST(td_that_clobbers_rbp_of_the_host_is_refused)
+{
+	expect_strange_td_refused(PARAMS_CONFIG_FLAGS, CONFIG_NO_RBP_MOD, 0, true);
+}
+
+TD_TEST(td_with_an_unknown_configuration_is_refused)
+{
+	expect_strange_td_refused(PARAMS_CONFIG_FLAGS, 0, CONFIG_FLEXIBLE_PENDING_VE, true);
+}
+
+TD_TEST(td_of_a_host_with_more_cpus_is_accepted)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *src;
+
+	src = create_strange_source(PARAMS_MAX_VCPUS, GENMASK(15, 0), MANY_VCPUS, &vcpu);
+	expect_accepted(src, vcpu, NULL);
+}
+
+TD_TEST(td_with_tsx_or_waitpkg_is_refused)
+{
+	struct kvm_vm *vm = td_create_barebones();
+	const u32 leaf = PARAMS_CPUID(config_index(vm, 7));
+
+	kvm_vm_free(vm);
+	expect_strange_td_refused(leaf + PARAMS_EBX, 0, CPUID_7_EBX_TSX, true);
+	expect_strange_td_refused(leaf + PARAMS_ECX, 0, CPUID_7_ECX_WAITPKG, true);
+}
+
+TD_TEST(td_with_a_secure_ept_of_another_depth_is_refused)
+{
+	write_knob(EPT_LEVELS_KNOB, "5\n");
+	expect_strange_td_refused(PARAMS_EPTP, EPTP_CONTROLS_MASK, EPTP_WB_5LEVEL, false);
+	write_knob(EPT_LEVELS_KNOB, "4\n");
+}
+
+int main(int argc, char *argv[])
+{
+	TEST_REQUIRE(kvm_has_tdx_mig());
+	TEST_REQUIRE(td_sim_is_present());
+
+	return test_harness_run(argc, argv);
+}
