@@ -383,6 +383,8 @@ int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
 int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
 
 bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu);
+void tdx_mig_forget_vcpu_reads(struct kvm *kvm);
+bool tdx_mig_has_unread_vcpu(struct kvm *kvm);
 bool tdx_mig_is_vcpu_cmd(u32 id);
 int tdx_mig_vcpu_ioctl(struct kvm_vcpu *vcpu, struct kvm_tdx_cmd *cmd);
 

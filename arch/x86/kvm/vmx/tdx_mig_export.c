@@ -88,6 +88,8 @@ int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	if (err)
 		return tdx_mig_errno(err);
 
+	tdx_mig_forget_vcpu_reads(kvm);
+
 	/* The pause is as good as a TLB tracking. */
 	kvm_tdx->mig->track_needed = false;
 	WRITE_ONCE(kvm_tdx->mig->paused, true);
@@ -369,6 +371,10 @@ int tdx_mig_export_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	if (done && READ_ONCE(kvm_tdx->mig->phase) != TDX_MIG_PAUSED_EXPORT)
 		return -EBUSY;
+
+	/* From the start token on, nobody but the destination runs the vCPUs. */
+	if (done && tdx_mig_has_unread_vcpu(kvm))
+		return -ENODATA;
 
 	write_lock(&kvm->mmu_lock);
 

@@ -57,6 +57,77 @@ bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu)
 	       to_tdx(vcpu)->state == VCPU_TD_STATE_INITIALIZED;
 }
 
+/* Does KVM give this reason to an exit by TDG.VP.VMCALL, and to no other? */
+static bool tdx_mig_is_tdvmcall(u32 exit_reason)
+{
+	switch (exit_reason) {
+	case EXIT_REASON_CPUID:
+	case EXIT_REASON_HLT:
+	case EXIT_REASON_VMCALL:
+	case EXIT_REASON_IO_INSTRUCTION:
+	case EXIT_REASON_MSR_READ:
+	case EXIT_REASON_MSR_WRITE:
+	case EXIT_REASON_EPT_MISCONFIG:
+	case EXIT_REASON_TDCALL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Does the guest wait for an answer to TDG.VP.VMCALL that is more than "done"?
+ * "Done" is all zero, which is what a vCPU answers that has got no state from
+ * userspace.  That makes up for most vCPUs that are not stopped while they compute:
+ * they are halted, or write to a device.
+ */
+static bool tdx_mig_has_answer(struct vcpu_tdx *tdx)
+{
+	const struct tdx_module_args *args = &tdx->vp_enter_args;
+	bool is_write = args->r13;
+
+	switch (tdx->tdvmcall_reason) {
+	case 0:
+		return false;
+	case EXIT_REASON_HLT:
+	case EXIT_REASON_MSR_WRITE:
+		return args->r10;
+	case EXIT_REASON_IO_INSTRUCTION:
+	case EXIT_REASON_EPT_MISCONFIG:
+		/* Port I/O and MMIO.  KVM leaves the direction as it was. */
+		return args->r10 || !is_write;
+	default:
+		return true;
+	}
+}
+
+void tdx_mig_forget_vcpu_reads(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		WRITE_ONCE(to_tdx(vcpu)->tdvmcall_read, false);
+}
+
+/*
+ * Would the guest lose an answer, as userspace has not read the state of its vCPU?
+ * No vCPU can run, i.e. answers neither come nor go.
+ */
+bool tdx_mig_has_unread_vcpu(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (tdx_mig_has_answer(to_tdx(vcpu)) &&
+		    !READ_ONCE(to_tdx(vcpu)->tdvmcall_read))
+			return true;
+	}
+
+	return false;
+}
+
 static int tdx_mig_check_vcpu_state(const struct kvm_tdx_mig_vcpu_state *state)
 {
 	if (state->version != KVM_TDX_MIG_VCPU_STATE_VERSION ||
@@ -90,7 +161,7 @@ static int tdx_mig_get_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 	state = (struct kvm_tdx_mig_vcpu_state) {
 		.version = KVM_TDX_MIG_VCPU_STATE_VERSION,
 		.size = sizeof(state),
-		.exit_reason = tdx->vt.exit_reason.basic,
+		.exit_reason = tdx->tdvmcall_reason ?: tdx->vt.exit_reason.basic,
 		.rdx = args->rdx,
 		.r8 = args->r8,
 		.r9 = args->r9,
@@ -105,7 +176,12 @@ static int tdx_mig_get_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 		.rsi = args->rsi,
 	};
 
-	return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
+	if (copy_to_user(argp, &state, sizeof(state)))
+		return -EFAULT;
+
+	WRITE_ONCE(tdx->tdvmcall_read, true);
+
+	return 0;
 }
 
 static int tdx_mig_set_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
@@ -128,6 +204,8 @@ static int tdx_mig_set_vcpu_state(struct kvm_vcpu *vcpu, void __user *argp)
 	if (!tdx_mig_vcpu_is_importing(vcpu))
 		return -EBUSY;
 
+	/* The TD may move on before the guest has got the answer. */
+	tdx->tdvmcall_reason = tdx_mig_is_tdvmcall(state.exit_reason) ? state.exit_reason : 0;
 	tdx->vt.exit_reason.full = state.exit_reason;
 	tdx->vp_enter_args = (struct tdx_module_args) {
 		.rdx = state.rdx,

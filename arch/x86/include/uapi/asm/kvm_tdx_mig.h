@@ -104,6 +104,7 @@
  *          only EXPORT_ABORT is left. EXPORT_ABORT itself fails if a page was
  *          removed after the start token: the TD can only be destroyed then
  * EIO      the TDX module refused, see @hw_error; or the session is lost
+ * ENODATA  the guest would lose an answer, see KVM_TDX_MIG_EXPORT_TRACK
  * ENOMEM   out of memory
  * ======== ===================================================================
  *
@@ -117,6 +118,9 @@
  * runs on, and IMPORT_END is left. The statuses TDX_INVALID_MBMD and
  * TDX_INCORRECT_MBMD_MAC of a memory bundle mean that nothing was imported, and
  * that the session goes on.
+ *
+ * EINVAL, EBUSY, ENXIO, ENOTTY and ENODATA come before the TDX module is asked:
+ * nothing was exported or imported, no buffer has changed, and the session goes on.
  */
 
 /* Attribute group of KVM_DEV_TYPE_TDX_MIG_STREAM. */
@@ -217,6 +221,10 @@ struct kvm_dev_tdx_mig_attr {
  *	0 or TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE for the start token, which
  *	ends the export (needs EXPORT_PAUSE). The bundle is the MBMD alone. EIO
  *	with TDX_EXPORTED_DIRTY_PAGES_REMAIN: export those pages, repeat.
+ *	ENODATA, for the start token: the guest waits for an answer to a
+ *	TDG.VP.VMCALL on a vCPU whose state was not read since EXPORT_PAUSE, and
+ *	the destination cannot make it up. KVM_TDX_MIG_GET_VCPU_STATE on all
+ *	vCPUs, repeat; or EXPORT_ABORT, and try again later.
  * @KVM_TDX_MIG_IMPORT_TRACK: Import an epoch or start token from the MBMD.
  *	Stream 0. @data is ignored.
  * @KVM_TDX_MIG_EXPORT_PAUSE: Stop the TD. All vCPUs must be out of KVM_RUN,
@@ -412,7 +420,8 @@ struct tdx_mig_mbmd {
  * @KVM_TDX_MIG_GET_VCPU_STATE: vCPU fd. @data is the address of struct
  *	kvm_tdx_mig_vcpu_state, with @version and @size set. The vCPU must have
  *	been initialized, and stopped for good: the last exit to userspace has
- *	to be completed, else EBUSY.
+ *	to be completed, else EBUSY. Read after EXPORT_PAUSE, the answers in it
+ *	are the VMM's to deliver, and no obstacle to the start token.
  * @KVM_TDX_MIG_SET_VCPU_STATE: vCPU fd. @data is the address of struct
  *	kvm_tdx_mig_vcpu_state. Legal from IMPORT_STATE_VP of the vCPU until
  *	IMPORT_COMMIT or IMPORT_END, else EBUSY.
@@ -545,7 +554,8 @@ struct kvm_tdx_mig_caps {
  * struct kvm_tdx_mig_vcpu_state - vCPU state that is not in any bundle
  * @version: in, KVM_TDX_MIG_VCPU_STATE_VERSION.
  * @size: in, sizeof(struct kvm_tdx_mig_vcpu_state).
- * @exit_reason: reason of the last exit of the TD vCPU.
+ * @exit_reason: reason of the last exit of the TD vCPU, or of the one whose
+ *	results the guest has not got yet.
  * @reserved0: must be 0.
  * @rcx: not used, reads 0.
  * @rdx: registers of the last exit or, if that was a TDG.VP.VMCALL, the
@@ -563,8 +573,11 @@ struct kvm_tdx_mig_caps {
  * @rsi: see @rdx.
  * @reserved: must be 0.
  *
- * A TD that was stopped inside a TDG.VP.VMCALL, and one that is halted with an
- * interrupt pending, continues correctly only with this state. Everything else
+ * A TD that was stopped inside a TDG.VP.VMCALL continues correctly only with this
+ * state. Without it, the guest gets 0 in all registers that it has exposed: that is
+ * the answer to a halt, and to a write to an I/O port, to MMIO or to an MSR that was
+ * done. The source does not let go of a TD while a vCPU has another answer pending
+ * that was not read, see KVM_TDX_MIG_EXPORT_TRACK. Everything else
  * that is KVM's has an ioctl of its own: KVM_GET_LAPIC, which includes interrupts
  * that the TDX module has not seen, KVM_GET_MSRS, KVM_GET_MP_STATE and
  * KVM_GET_VCPU_EVENTS.
