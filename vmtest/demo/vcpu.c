@@ -82,6 +82,11 @@ static void handle_memory_fault(struct vcpu *vcpu)
 	bool to_private = run->memory_fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE;
 	int ret;
 
+	/* All memory arrives before the guest runs. */
+	if (run->memory_fault.flags & KVM_MEMORY_EXIT_FLAG_MISSING)
+		die("private memory at 0x%llx is missing",
+		    (unsigned long long)run->memory_fault.gpa);
+
 	pthread_mutex_lock(&vm->lock);
 	ret = vm_convert(vm, run->memory_fault.gpa, run->memory_fault.size, to_private);
 	pthread_mutex_unlock(&vm->lock);

@@ -72,10 +72,10 @@
  * is exported after the start token is imported in any order.
  *
  * From IMPORT_COMMIT to IMPORT_END, a vCPU that needs a private page which is not
- * there leaves KVM_RUN with EFAULT, KVM_EXIT_MEMORY_FAULT and
- * KVM_MEMORY_EXIT_FLAG_PRIVATE. Unlike for a conversion, the page has the
- * attribute KVM_MEMORY_ATTRIBUTE_PRIVATE. Import it, or add one that the guest
- * is to accept by KVM_PRE_FAULT_MEMORY on any vCPU, and run the vCPU again.
+ * there leaves KVM_RUN with EFAULT, KVM_EXIT_MEMORY_FAULT and the flags
+ * KVM_MEMORY_EXIT_FLAG_PRIVATE and KVM_MEMORY_EXIT_FLAG_MISSING; the latter tells
+ * it from a conversion. Import it, or add one that the guest is to accept by
+ * KVM_PRE_FAULT_MEMORY on any vCPU, and run the vCPU again.
  * Before the session starts, both TDs need a migration key; the key exchange
  * is the job of the service TDs bound to them.
  */

@@ -411,7 +411,7 @@ static void guest_touch_shared(u64 index)
 	GUEST_DONE();
 }
 
-TD_TEST(missing_page_differs_from_a_conversion_by_the_flag_and_the_attribute)
+TD_TEST(missing_page_differs_from_a_conversion_by_its_flag)
 {
 	struct td_postcopy p;
 	struct td_mig_dest d;

@@ -171,7 +171,8 @@ bool td_is_missing_page(struct kvm_vcpu *vcpu, int ret)
 	struct kvm_run *run = vcpu->run;
 
 	return ret == -1 && errno == EFAULT && run->exit_reason == KVM_EXIT_MEMORY_FAULT &&
-	       run->memory_fault.flags == KVM_MEMORY_EXIT_FLAG_PRIVATE &&
+	       run->memory_fault.flags == (KVM_MEMORY_EXIT_FLAG_PRIVATE |
+					   KVM_MEMORY_EXIT_FLAG_MISSING) &&
 	       run->memory_fault.size == PAGE_SIZE &&
 	       !(run->memory_fault.gpa % PAGE_SIZE);
 }
