@@ -551,6 +551,9 @@ int tdx_mig_hardware_setup(const struct tdx_sys_info *sysinfo)
 		return 0;
 	}
 
+	/* One stream context is for the way back. */
+	kvm_caps.tdx_mig_streams = sysinfo->td_mig.max_migs - 1;
+
 	return kvm_register_device_ops(&tdx_mig_device_ops, KVM_DEV_TYPE_TDX_MIG_STREAM);
 }
 

@@ -13,6 +13,10 @@
 /**
  * DOC: Overview
  *
+ * KVM_CHECK_EXTENSION of KVM_CAP_X86_TDX_MIGRATION, on /dev/kvm or on the VM fd of
+ * a TD, returns the number of streams that a TD can have, 0 if there is no
+ * migration. struct kvm_tdx_mig_caps has the other limits.
+ *
  * A migration stream is a KVM device of type KVM_DEV_TYPE_TDX_MIG_STREAM,
  * created with KVM_CREATE_DEVICE on the VM fd of a TD. The first stream of a
  * VM has index 0, the next one 1, and so on; the index is what the TDX module
@@ -141,7 +145,11 @@
  *	have.
  *
  * Passed in kvm_device_attr.addr for group KVM_DEV_TDX_MIG_ATTR, attribute
- * number (kvm_device_attr.attr) sizeof(struct kvm_dev_tdx_mig_attr).
+ * number (kvm_device_attr.attr) sizeof(struct kvm_dev_tdx_mig_attr). So the
+ * number tells which struct is meant, and the struct needs no reserved fields: one
+ * that has grown has another number, beside the old one. KVM_HAS_DEVICE_ATTR finds
+ * out, and a number that KVM does not know is ENXIO. @version changes if what the
+ * fields mean does, at the same size.
  *
  * Set exactly once, before mmap() and before any command. The first set on a
  * VM must come before the session starts, and so must the set on each further
@@ -398,8 +406,10 @@ struct tdx_mig_mbmd {
 /**
  * DOC: Additions to the VM and vCPU file descriptors
  *
- * Sub-commands of KVM_MEMORY_ENCRYPT_OP on the VM fd and on the vCPU fd that
- * continue enum kvm_tdx_cmd_id, at a distance.
+ * Sub-commands of KVM_MEMORY_ENCRYPT_OP on the VM fd and on the vCPU fd share their
+ * ids with enum kvm_tdx_cmd_id, which goes on to grow from 0, hence the distance. The
+ * commands of a stream are on a file of their own, where nothing else has ids, and
+ * VMMs know them by the ids from 0.
  */
 
 /*

@@ -75,6 +75,8 @@ TD_TEST(migration_shows_only_when_it_is_switched_on)
 	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, 0);
 
 	TEST_ASSERT_EQ(!!(caps->supported_attrs & TDX_TD_ATTR_MIGRATABLE), on);
+	TEST_ASSERT_EQ(!!kvm_check_cap(KVM_CAP_X86_TDX_MIGRATION), on);
+	TEST_ASSERT_EQ(!!vm_check_cap(vm, KVM_CAP_X86_TDX_MIGRATION), on);
 	TEST_ASSERT_EQ(!__kvm_test_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM), on);
 	if (!on) {
 		TD_EXPECT_ERRNO(ENODEV,

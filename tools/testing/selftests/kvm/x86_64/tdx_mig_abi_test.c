@@ -79,6 +79,46 @@ TD_TEST(stream_is_for_tds_only)
 	kvm_vm_free(vm);
 }
 
+TD_TEST(capability_tells_the_number_of_streams_before_there_is_a_vm)
+{
+	struct kvm_vm *vm = vm_create_barebones(), *td = td_create_barebones();
+	struct kvm_tdx_capabilities *caps = td_get_capabilities(td);
+
+	TEST_ASSERT(caps->mig.max_streams, "No streams");
+	TEST_ASSERT_EQ(kvm_check_cap(KVM_CAP_X86_TDX_MIGRATION), caps->mig.max_streams);
+	TEST_ASSERT_EQ(vm_check_cap(td, KVM_CAP_X86_TDX_MIGRATION), caps->mig.max_streams);
+	TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_X86_TDX_MIGRATION), 0);
+	free(caps);
+	kvm_vm_free(td);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(number_of_an_attribute_is_the_size_of_its_structure)
+{
+	struct kvm_dev_tdx_mig_attr attr[2] = {
+		{ .version = KVM_DEV_TDX_MIG_ATTR_VERSION, .buf_list_pages = SMALL_NR_PAGES },
+	};
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_source(&vcpu);
+	struct td_mig_stream s;
+	u64 size;
+
+	td_mig_stream_create(&s, vm, 0);
+	for (size = 0; size <= sizeof(attr); size++) {
+		if (size == sizeof(attr[0]))
+			continue;
+		TD_EXPECT_ERRNO(ENXIO, __kvm_has_device_attr(s.fd, KVM_DEV_TDX_MIG_ATTR, size));
+		TD_EXPECT_ERRNO(ENXIO, __kvm_device_attr_set(s.fd, KVM_DEV_TDX_MIG_ATTR, size,
+							     attr));
+		TD_EXPECT_ERRNO(ENXIO, __kvm_device_attr_get(s.fd, KVM_DEV_TDX_MIG_ATTR, size,
+							     attr));
+	}
+	kvm_has_device_attr(s.fd, KVM_DEV_TDX_MIG_ATTR, sizeof(attr[0]));
+	kvm_device_attr_set(s.fd, KVM_DEV_TDX_MIG_ATTR, sizeof(attr[0]), attr);
+	td_mig_stream_close(&s);
+	run_and_free_source(vcpu);
+}
+
 TD_TEST(attributes_are_checked_and_set_once)
 {
 	struct kvm_dev_tdx_mig_attr attr = {};
