@@ -9,10 +9,12 @@
 
 int main(int argc, char **argv)
 {
-	char *args[] = { "/bin/sh", "-c", argv[1], NULL };
+	char sh[] = "/bin/sh", c[] = "-c";
+	char *args[4] = { sh, c };
 
 	if (argc != 2)
 		return 1;
+	args[2] = argv[1];
 	results = stdout;
 	run_test("test", 1, args);
 	return 0;
