@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "event.h"
+#include "msrs.h"
 #include "tdvmm.h"
 
 #define TD_ATTR_SEPT_VE_DISABLE	BIT(28)
@@ -80,7 +81,7 @@ static int checked_ioctl(int fd, unsigned long request, void *arg, const char *w
 	return ret;
 }
 
-static int kvm_open(void)
+int kvm_open(void)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
@@ -367,6 +368,7 @@ void vm_create_vcpus(struct vm *vm, bool destination)
 			tdx_command(vcpu->fd, KVM_TDX_INIT_VCPU, 0, (void *)(u64)vcpu->id,
 				    "KVM_TDX_INIT_VCPU");
 	}
+	msrs_find(&vm->vcpus[0]);
 }
 
 static bool page_is_zero(const u8 *page)

@@ -81,6 +81,9 @@ struct vm {
 };
 
 /* Create a TD that is still empty; a destination takes its config from the wire. */
+/* The file descriptor of /dev/kvm. */
+int kvm_open(void);
+
 struct vm *vm_create(const struct vm_ops *ops, void *priv);
 void vm_default_config(struct vm *vm, u64 mem_size, u32 nr_vcpus, bool migratable);
 void vm_init_td(struct vm *vm, u32 flags);

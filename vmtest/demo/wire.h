@@ -15,7 +15,7 @@
 #include "tdx_migtd_proto.h"
 
 #define WIRE_MAGIC		0x4d584454U
-#define WIRE_VERSION		3
+#define WIRE_VERSION		4
 
 enum wire_type {
 	/* Source to destination, in this order; frames in brackets any number of times. */
@@ -97,7 +97,8 @@ struct wire_shared_pages {
 	u8 pages[WIRE_MAX_SHARED][PAGE_SIZE];
 };
 
-#define WIRE_MAX_MSRS		8
+/* KVM takes no more at once. */
+#define WIRE_MAX_MSRS		255
 
 struct wire_vcpu {
 	u32 id;

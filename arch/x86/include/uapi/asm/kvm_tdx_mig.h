@@ -590,7 +590,8 @@ struct kvm_tdx_mig_caps {
  * that was not read, see KVM_TDX_MIG_EXPORT_TRACK. Everything else
  * that is KVM's has an ioctl of its own: KVM_GET_LAPIC, which includes interrupts
  * that the TDX module has not seen, KVM_GET_MSRS, KVM_GET_MP_STATE and
- * KVM_GET_VCPU_EVENTS.
+ * KVM_GET_VCPU_EVENTS. The MSRs are those of KVM_GET_MSR_INDEX_LIST that KVM_GET_MSRS
+ * accepts for this vCPU, the MTRRs and the MCE banks.
  *
  * Errors: EINVAL version, size or reserved fields.
  */

@@ -18,6 +18,8 @@
 #define TD_MIG_MAX_VCPUS	8
 #define TD_MIG_MAX_BUNDLES	64
 #define TD_MIG_MAX_SLOTS	16
+/* KVM takes no more at once. */
+#define TD_MIG_MAX_MSRS		255
 #define TD_MIG_MAC_SIZE		16
 
 /* Completion status of the TDX module, in hw_error; the low half is detail. */
@@ -58,10 +60,17 @@ struct td_mig_bundle {
 	u8 *pages;
 };
 
+struct td_mig_msrs {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entries[TD_MIG_MAX_MSRS];
+};
+
 /* What the VMM moves by itself. */
 struct td_mig_vcpu_state {
 	struct kvm_tdx_mig_vcpu_state tdx;
 	struct kvm_lapic_state lapic;
+	/* All but the x2APIC and the deadline of its timer. */
+	struct td_mig_msrs msrs;
 	u64 tsc_deadline;
 	struct kvm_mp_state mp_state;
 	struct kvm_vcpu_events events;
@@ -185,6 +194,17 @@ void td_mig_dest_free(struct td_mig_dest *d);
 
 void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);
 void td_mig_vcpu_load(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);
+
+/*
+ * The MSRs of KVM_GET_MSR_INDEX_LIST, the MTRRs and the MCE banks, as far as KVM has
+ * them for this vCPU.
+ */
+void td_mig_msrs_save(struct kvm_vcpu *vcpu, struct td_mig_msrs *msrs);
+void td_mig_msrs_load(struct kvm_vcpu *vcpu, struct td_mig_msrs *msrs);
+/* NULL if it is not there. */
+const struct kvm_msr_entry *td_mig_msrs_find(const struct td_mig_msrs *msrs, u32 index);
+/* Returns false if KVM does not have it for this vCPU. */
+bool td_mig_msr_get(struct kvm_vcpu *vcpu, u32 index, u64 *value);
 
 /* Registers of the local APIC, by their offsets. */
 u32 td_lapic_get(const struct kvm_lapic_state *lapic, u32 reg);

@@ -16,6 +16,7 @@ void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state)
 	};
 	td_vcpu_ioctl(vcpu, KVM_TDX_MIG_GET_VCPU_STATE, 0, (u64)&state->tdx);
 	vcpu_ioctl(vcpu, KVM_GET_LAPIC, &state->lapic);
+	td_mig_msrs_save(vcpu, &state->msrs);
 	state->tsc_deadline = vcpu_get_msr(vcpu, MSR_IA32_TSC_DEADLINE);
 	vcpu_mp_state_get(vcpu, &state->mp_state);
 	vcpu_events_get(vcpu, &state->events);
@@ -24,6 +25,7 @@ void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state)
 void td_mig_vcpu_load(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state)
 {
 	td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&state->tdx);
+	td_mig_msrs_load(vcpu, &state->msrs);
 	/* The mode of the timer, then its deadline. */
 	vcpu_ioctl(vcpu, KVM_SET_LAPIC, &state->lapic);
 	vcpu_set_msr(vcpu, MSR_IA32_TSC_DEADLINE, state->tsc_deadline);
