@@ -23,6 +23,7 @@
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
@@ -34,8 +35,12 @@
 #include "tdp_iter.h"
 #include "tdp_mmu.h"
 
-/* Attempts to import a batch, and to link a page table, in case of contention. */
+/*
+ * Attempts to import a batch, and to link a page table, in case of contention.  After
+ * some of them, it is better to wait.
+ */
 #define IMPORT_MAX_TRIES	128
+#define IMPORT_BUSY_TRIES	8
 
 /* SPTEs that are looked at with mmu_lock held, however few of them are present. */
 #define MIRROR_MAX_STEPS	(16 * SPTE_ENT_PER_PAGE)
@@ -550,7 +555,11 @@ int kvm_tdp_mmu_import(struct kvm *kvm, struct kvm_import *import,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 
-		cond_resched();
+		/* An invalidation can take as long as it likes. */
+		if (tries > IMPORT_BUSY_TRIES)
+			schedule_timeout_killable(1);
+		else
+			cond_resched();
 	}
 }
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_tdp_mmu_import);

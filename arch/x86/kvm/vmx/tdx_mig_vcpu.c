@@ -76,10 +76,10 @@ static bool tdx_mig_is_tdvmcall(u32 exit_reason)
 }
 
 /*
- * Does the guest wait for an answer to TDG.VP.VMCALL that is more than "done"?
- * "Done" is all zero, which is what a vCPU answers that has got no state from
- * userspace.  That makes up for most vCPUs that are not stopped while they compute:
- * they are halted, or write to a device.
+ * Does the guest wait for an answer to TDG.VP.VMCALL other than "done"?  "Done" is
+ * all zero, which is what a destination gives that got no state from userspace.
+ * It is what most vCPUs wait for that were not stopped while they compute: they are
+ * halted, or have written to a device.
  */
 static bool tdx_mig_has_answer(struct vcpu_tdx *tdx)
 {
