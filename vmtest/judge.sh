@@ -87,7 +87,7 @@ function find_splats(    line, console)
 	console = boot "/console.log"
 	nr_splats = 0
 	while ((getline line < console) > 0) {
-		if (line ~ /WARNING:|BUG:|Oops|general protection fault|Kernel panic|INFO: (possible|task|rcu|suspicious)|(UBSAN|KASAN|KCSAN|KFENCE):|SEAMCALL TDH_|SEAMCALL \(0x|invalid opcode:|Bad page state|refcount_t:/ && line !~ /kmemleak: (Kernel memory leak detector initialized|Automatic)/) {
+		if (line ~ /WARNING:|BUG:|Oops|general protection fault|Kernel panic|INFO: (possible|task|rcu|suspicious)|(UBSAN|KASAN|KCSAN|KFENCE):|SEAMCALL TDH_|SEAMCALL \(0x|invalid opcode:|Bad page state|refcount_t:/ && line !~ /kmemleak: (Kernel memory leak detector initialized|Automatic)|SEAMCALL \(0x0000000000000034\) failed: 0x8000020000000001/) {
 			sub(/\r$/, "", line)
 			splats[++nr_splats] = substr(line, 1, 160)
 		}
