@@ -16,19 +16,22 @@
 static void tdx_mig_import_check(struct kvm *kvm, u64 err)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	u64 op_state;
+	u64 op_state, rd;
 
 	lockdep_assert_held(&kvm->mmu_lock);
 
 	if (!tdx_mig_status(err) || tdx_mig_is_busy(err))
 		return;
 
-	if (!(err & TDX_FATAL) &&
-	    !tdx_mig_retry(kvm, tdh_mng_rd(&kvm_tdx->td,
-					   TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
-					   &op_state)) &&
-	    op_state != TDX_OP_STATE_FAILED_IMPORT)
-		return;
+	if (!(err & TDX_FATAL)) {
+		rd = tdx_mig_retry(kvm, tdh_mng_rd(&kvm_tdx->td,
+						   TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
+						   &op_state));
+		/* A TD without state, i.e. before the session, cannot be read. */
+		if (rd ? tdx_mig_status(rd) == TDX_OP_STATE_INCORRECT :
+			 op_state != TDX_OP_STATE_FAILED_IMPORT)
+			return;
+	}
 
 	tdx_mig_fail_import(kvm);
 }
