@@ -54,11 +54,11 @@ static int transfer(int fd, void *data, size_t size, bool out)
 
 	for (; size; data += n, size -= n) {
 		n = out ? write(fd, data, size) : read(fd, data, size);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR) {
 			n = 0;
-		else if (n < 0)
+		} else if (n < 0) {
 			return -1;
-		else if (!n) {
+		} else if (!n) {
 			errno = EPIPE;
 			return -1;
 		}
