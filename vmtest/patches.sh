@@ -61,6 +61,8 @@ apply_patch() {
 		cp -p "$TOP/$file" "$dir/$to"
 	done < <(patch_new_files "$patch")
 
+	# A patch may bring new files and no edits.
+	grep -q '^--- a/' "$TOP/patches/$patch" || return 0
 	log=$(patch -d "$dir" -p1 -F0 --no-backup-if-mismatch --reject-file=- -f \
 		<"$TOP/patches/$patch" 2>&1) || {
 		printf '%s\n' "$log" >&2
