@@ -721,6 +721,11 @@ static void migrate(u32 nr_entries)
 			memset(bitmap, 0, sizeof(bitmap));
 			rounds++;
 		}
+		/*
+		 * Who never rests blocks a page again before the write that has
+		 * faulted on it gets through, again and again.
+		 */
+		usleep(1000);
 		memset(next, 0, sizeof(next));
 		collect(&r, next);
 		for (page = 0; page < MEM_PAGES; page++) {
