@@ -317,6 +317,7 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn);
 bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err);
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn);
 void tdx_mig_fail_import(struct kvm *kvm);
+void tdx_mig_import_check(struct kvm *kvm, u64 err);
 bool tdx_mig_is_import_over(struct kvm_tdx *kvm_tdx, u64 err);
 void tdx_mig_start_import(struct kvm *kvm, struct td_params *params);
 

@@ -145,6 +145,9 @@ int tdx_mig_begin_conversion(struct kvm *kvm, gfn_t start, gfn_t end,
 		return 0;
 
 	mig = to_kvm_tdx(kvm)->mig;
+	if (!mig)
+		return 0;
+
 	r = down_write_killable(&mig->convert_sem);
 	if (r)
 		return r;
@@ -160,7 +163,7 @@ int tdx_mig_begin_conversion(struct kvm *kvm, gfn_t start, gfn_t end,
 
 void tdx_mig_end_conversion(struct kvm *kvm)
 {
-	if (is_td(kvm))
+	if (is_td(kvm) && to_kvm_tdx(kvm)->mig)
 		up_write(&to_kvm_tdx(kvm)->mig->convert_sem);
 }
 

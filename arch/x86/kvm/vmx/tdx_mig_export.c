@@ -550,13 +550,6 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	return 0;
 }
 
-/* Was @err returned because the page in question has been exported? */
-bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err)
-{
-	return kvm_tdx->mig && kvm_tdx->mig->exported &&
-	       tdx_mig_status(err) == TDX_EPT_ENTRY_STATE_INCORRECT;
-}
-
 static bool tdx_mig_restore_one(struct kvm *kvm, gfn_t gfn)
 {
 	struct page *list = to_kvm_tdx(kvm)->mig->restore_list;

@@ -13,7 +13,7 @@
  * most cases in @err, but not in all.  If so, tell before mmu_lock is dropped, see
  * tdx_mig_fail_import().
  */
-static void tdx_mig_import_check(struct kvm *kvm, u64 err)
+void tdx_mig_import_check(struct kvm *kvm, u64 err)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	u64 op_state, rd;

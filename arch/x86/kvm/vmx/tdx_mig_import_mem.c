@@ -218,10 +218,13 @@ static int tdx_mig_import_failed(struct kvm *kvm, u64 err, bool partial)
 	}
 
 	/* A bundle that comes in order is imported once. */
-	if (err & TDX_FATAL || (partial && !tdx_mig_is_out_of_order(phase))) {
+	if (partial && !tdx_mig_is_out_of_order(phase))
 		tdx_mig_fail_import(kvm);
+	else
+		tdx_mig_import_check(kvm, err);
+
+	if (READ_ONCE(to_kvm_tdx(kvm)->mig->phase) == TDX_MIG_IMPORT_FAILED)
 		return -EIO;
-	}
 
 	return tdx_mig_errno(err);
 }

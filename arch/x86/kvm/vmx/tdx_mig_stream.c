@@ -455,6 +455,13 @@ bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx)
 	}
 }
 
+/* Was @err returned because the page in question has been exported? */
+bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err)
+{
+	return kvm_tdx->mig && kvm_tdx->mig->exported &&
+	       tdx_mig_status(err) == TDX_EPT_ENTRY_STATE_INCORRECT;
+}
+
 /*
  * Unmap a page without removing it from the TD.  guest_memfd keeps it until the TD
  * is torn down, and the TDX module gives it back.  The TD has lost the page, and
@@ -477,8 +484,9 @@ void tdx_mig_defer_removal(struct kvm *kvm, kvm_pfn_t pfn)
 		tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_LOST);
 		/*
 		 * No vCPU must go on, wherever it is on its way into the guest.  Those
-		 * that start later are kept out by the phase.
+		 * that start later are kept out by the phase.  Nor must any add pages.
 		 */
+		kvm->arch.pre_fault_allowed = false;
 		kvm_make_all_cpus_request(kvm, KVM_REQ_VM_DEAD);
 		break;
 	case TDX_MIG_POST_EXPORT:
