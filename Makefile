@@ -58,7 +58,7 @@ guest: tree
 	@vmtest/kernel.sh $(GUEST) "the TD guest kernel" bzImage -- $(CURDIR)/vmtest/guest.config
 
 check: kernel guest
-	@vmtest/check.sh $(KERNEL)
+	@vmtest/check.sh $(KERNEL) $(LINUX)
 
 test: kernel guest
 	@vmtest/test.sh $(KERNEL) "$(TEST)"

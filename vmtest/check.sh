@@ -3,10 +3,11 @@
 # All tests: the harness, the module model in userspace, static checks, and the
 # machine.  The last line totals them.
 #
-# Usage: check.sh OBJDIR
+# Usage: check.sh OBJDIR LINUX-TREE
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
+base=$2
 passed=0
 failed=0
 skipped=0
@@ -68,6 +69,18 @@ fuzz() {
 	fi
 }
 
+# The first thing that a newcomer tries, in short.
+demo() {
+	if DEMO_ARGS="--rounds 2" "$TOP/vmtest/demo.sh" "$obj" >"$log.demo" 2>&1; then
+		tail -n 12 "$log.demo"
+		echo "1 passed, 0 failed"
+	else
+		tail -n 40 "$log.demo"
+		echo "0 passed, 1 failed"
+		return 1
+	fi
+}
+
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "the module model: unit tests and conformance" \
@@ -76,6 +89,9 @@ part "the module model: 20 seconds of fuzzing" fuzz
 part "static checks" "$TOP/vmtest/static.sh" "$obj"
 part "the machine" "$TOP/vmtest/test.sh" "$obj"
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
+part "the mails: the end of the series, checkpatch, sizes, maintainers" \
+	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
+part "the demo: a Linux guest moves" demo
 
 say "in all"
 printf '%s\n' "${parts[@]}"
