@@ -3,7 +3,6 @@
  * Live migration of TDs: what a VMM can know before there is a TD.
  */
 #include "tdx_mig.h"
-#include "tdx_mig_servtd.h"
 
 static_assert(sizeof(struct kvm_tdx_mig_caps) == 48);
 /* The size is part of the interface, and CPUID entries come next. */

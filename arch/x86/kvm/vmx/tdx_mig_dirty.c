@@ -15,19 +15,22 @@
  * TDX module tracks that for the TD as a whole, and does not export anything
  * between a page being blocked and the end of the tracking that follows.
  */
-#include "mmu.h"
-#include "tdx_mig.h"
-
-/* Pages that the TDX module blocks in one go. */
-#define TDX_MIG_BLOCK_MAX	(PAGE_SIZE / sizeof(u64))
+#include "tdx_mig_gpa_list.h"
+#include "tdx_mig_internal.h"
 
 static u64 tdx_mig_do_block(struct kvm *kvm, unsigned int nr)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	u64 info = tdx_gpa_list_info(kvm_tdx->mig->block_list, nr);
+	struct tdx_mig_call call = { .kvm = kvm };
+	u64 err;
 
-	/* The leaf has no memory of its interruption, @info tells where to go on. */
-	return tdx_mig_retry(kvm, tdh_do_no_vcpus(tdh_export_blockw, kvm, &kvm_tdx->td, &info));
+	/* @info tells the leaf where to go on, it is not told that it is resumed. */
+	do {
+		err = tdh_do_no_vcpus(tdh_export_blockw, kvm, &kvm_tdx->td, &info);
+	} while (tdx_mig_call_again(&call, err));
+
+	return err;
 }
 
 /*
@@ -46,8 +49,7 @@ static int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr)
 		if (KVM_BUG_ON(status != TDX_MIG_GPA_STATUS_SEPT_ENTRY_BUSY, kvm))
 			return -EIO;
 
-		entries[busy++] = tdx_mig_gpa_entry(gpa_to_gfn(entries[i] &
-							       TDX_MIG_GPA_ENTRY_GPA_MASK),
+		entries[busy++] = tdx_mig_gpa_entry(tdx_mig_gpa_gfn(entries[i]),
 						    TDX_MIG_GPA_OP_MIGRATE);
 	}
 
@@ -57,7 +59,7 @@ static int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr)
 /* Returns the number of entries that are left to do, because they are busy. */
 static int tdx_mig_block_list(struct kvm *kvm, unsigned int nr)
 {
-	u64 *entries = tdx_mig_page_entries(to_kvm_tdx(kvm)->mig->block_list);
+	u64 *entries = page_address(to_kvm_tdx(kvm)->mig->block_list);
 	int busy;
 	u64 err;
 
@@ -73,22 +75,18 @@ static int tdx_mig_block_list(struct kvm *kvm, unsigned int nr)
 }
 
 /*
- * Like for zaps, nothing but a vCPU can be in the way, which holds the lock of an
- * S-EPT entry while the guest accepts the page.  So the retry succeeds.
+ * As for zaps, only a vCPU can be in the way: it holds the lock of an S-EPT entry while
+ * the guest accepts the page.  With the vCPUs kept out, the retry succeeds.
  */
 static int tdx_mig_block(struct kvm *kvm, unsigned int nr)
 {
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	int busy;
 
 	busy = tdx_mig_block_list(kvm, nr);
 	if (unlikely(busy > 0)) {
-		WRITE_ONCE(kvm_tdx->wait_for_sept_zap, true);
-		kvm_make_all_cpus_request(kvm, KVM_REQ_OUTSIDE_GUEST_MODE);
-
+		tdx_keep_vcpus_out(kvm);
 		busy = tdx_mig_block_list(kvm, busy);
-
-		WRITE_ONCE(kvm_tdx->wait_for_sept_zap, false);
+		tdx_let_vcpus_in(kvm);
 	}
 
 	return KVM_BUG_ON(busy, kvm) ? -EIO : 0;
@@ -98,7 +96,7 @@ enum kvm_external_wrprot_result tdx_mig_write_protect(struct kvm *kvm, const gfn
 						      unsigned int nr)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
-	u64 *entries = tdx_mig_page_entries(mig->block_list);
+	u64 *entries = page_address(mig->block_list);
 	unsigned int i;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
@@ -115,13 +113,13 @@ enum kvm_external_wrprot_result tdx_mig_write_protect(struct kvm *kvm, const gfn
 		return KVM_EXTERNAL_WRPROT_REFUSED;
 	}
 
-	if (KVM_BUG_ON(nr > TDX_MIG_BLOCK_MAX, kvm))
+	if (KVM_BUG_ON(nr > TDX_MIG_GPA_LIST_MAX, kvm))
 		return KVM_EXTERNAL_WRPROT_REFUSED;
 
 	for (i = 0; i < nr; i++)
 		entries[i] = tdx_mig_gpa_entry(gfns[i], TDX_MIG_GPA_OP_MIGRATE);
 
-	/* Needed even if only a part of the pages gets blocked. */
+	/* Some of the pages may be blocked even if the call fails. */
 	mig->track_needed = true;
 
 	if (tdx_mig_block(kvm, nr))
@@ -130,7 +128,7 @@ enum kvm_external_wrprot_result tdx_mig_write_protect(struct kvm *kvm, const gfn
 	return KVM_EXTERNAL_WRPROT_DONE;
 }
 
-/* End the use of all TLB entries that are older than the last blocked page. */
+/* Get rid of all TLB entries that still allow writes to blocked pages. */
 void tdx_mig_track(struct kvm *kvm)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
@@ -145,8 +143,8 @@ void tdx_mig_track(struct kvm *kvm)
 }
 
 /*
- * A vCPU writes to a blocked page, whose SPTE is frozen.  No TLB entry allows
- * more than the S-EPT entry does, so there is nothing to track.
+ * Unblock a page that a vCPU writes to; its SPTE is frozen.  The S-EPT entry allows
+ * more than before, so there is no TLB entry to get rid of.
  */
 int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)
 {
@@ -168,57 +166,8 @@ int tdx_mig_unblock(struct kvm *kvm, gfn_t gfn)
 }
 
 /*
- * Acquire mmu_lock for an export of memory, which fails on pages that are blocked
- * but not tracked.  Returns true if it is held for write, as @exclusive asks for
- * or as it takes to make up for the tracking.
- */
-bool tdx_mig_lock_export(struct kvm *kvm, bool exclusive)
-{
-	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
-
-	if (!exclusive) {
-		read_lock(&kvm->mmu_lock);
-		if (likely(!mig->track_needed))
-			return false;
-		read_unlock(&kvm->mmu_lock);
-	}
-
-	write_lock(&kvm->mmu_lock);
-	tdx_mig_track(kvm);
-
-	return true;
-}
-
-void tdx_mig_unlock_export(struct kvm *kvm, bool exclusive)
-{
-	if (exclusive)
-		write_unlock(&kvm->mmu_lock);
-	else
-		read_unlock(&kvm->mmu_lock);
-}
-
-/*
- * The TDX module has made pages writable whose entries in the list, from @first
- * to before @end, have the operation @op.
- */
-void tdx_mig_unprotect(struct kvm *kvm, const u64 *entries, unsigned int first,
-		       unsigned int end, unsigned int op)
-{
-	unsigned int i;
-
-	lockdep_assert_held_write(&kvm->mmu_lock);
-
-	for (i = first; i < end; i++) {
-		if (tdx_mig_gpa_op(entries[i]) == op &&
-		    tdx_mig_gpa_status(entries[i]) == TDX_MIG_GPA_STATUS_SUCCESS)
-			kvm_tdp_mmu_mirror_unprotect(kvm, gpa_to_gfn(entries[i] &
-								     TDX_MIG_GPA_ENTRY_GPA_MASK));
-	}
-}
-
-/*
- * A session has come to nothing.  Its dirty log is incomplete from the pause on,
- * and the next session has to start from scratch anyway.
+ * A session was aborted.  Its dirty log is incomplete from the pause on, and the next
+ * session starts from scratch anyway.
  */
 void tdx_mig_reset_dirty_log(struct kvm *kvm)
 {

@@ -16,14 +16,15 @@
  * that it is sent in a later round even if userspace looks at nothing else.
  *
  * Pages that have been sent are exported until the session ends or CANCEL revokes
- * them, and cannot become shared.  The TDX module has it in each S-EPT entry, but
- * takes a SEAMCALL to tell.  To have it in the SPTE would take a walk and an atomic
- * update, against vCPUs that fault on the page, for each page that is sent.  So it
- * is another bit beside that for the epoch.
+ * them, and cannot become shared.  S-EPT entries tell, but only to the TDX module.  An
+ * SPTE could, but that would take a walk and an atomic update for each page that is
+ * sent, as vCPUs fault on it at the same time.  So keep another bit beside that for
+ * the epoch.
  */
 #include <linux/bitmap.h>
 
-#include "tdx_mig.h"
+#include "tdx_mig_gpa_list.h"
+#include "tdx_mig_internal.h"
 
 /* GFNs in a page: with two bitmaps. */
 #define TDX_MIG_SENT_GFNS	(PAGE_SIZE * BITS_PER_BYTE / 2)
@@ -43,31 +44,43 @@ static struct tdx_mig_sent *tdx_mig_find_sent(struct tdx_mig *mig, gfn_t gfn)
 	return xa_load(&mig->sent, gfn / TDX_MIG_SENT_GFNS);
 }
 
-/* The bits for @gfn.  Memory that is in no slot has none, and cannot be exported. */
-static int tdx_mig_add_sent(struct kvm *kvm, gfn_t gfn)
+static struct tdx_mig_sent *tdx_mig_add_sent(struct tdx_mig *mig, gfn_t gfn)
+{
+	struct tdx_mig_sent *sent, *old;
+
+	sent = kzalloc_obj(*sent, GFP_KERNEL_ACCOUNT);
+	if (!sent)
+		return ERR_PTR(-ENOMEM);
+
+	old = xa_cmpxchg(&mig->sent, gfn / TDX_MIG_SENT_GFNS, NULL, sent, GFP_KERNEL_ACCOUNT);
+	if (!old)
+		return sent;
+
+	kfree(sent);
+
+	/* Another stream was faster, unless there is no memory for the xarray. */
+	return xa_is_err(old) ? ERR_PTR(xa_err(old)) : old;
+}
+
+/*
+ * The bits for @gfn, or NULL if it is in no slot.  That bounds what userspace can have
+ * allocated.
+ */
+static struct tdx_mig_sent *tdx_mig_get_sent(struct kvm *kvm, gfn_t gfn)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	struct kvm_memory_slot *slot;
 	struct tdx_mig_sent *sent;
-	int r;
 
-	if (tdx_mig_find_sent(mig, gfn))
-		return 0;
+	sent = tdx_mig_find_sent(mig, gfn);
+	if (likely(sent))
+		return sent;
 
 	slot = gfn_to_memslot(kvm, gfn);
 	if (!slot || !kvm_slot_has_gmem(slot))
-		return 0;
+		return NULL;
 
-	sent = kzalloc_obj(*sent, GFP_KERNEL_ACCOUNT);
-	if (!sent)
-		return -ENOMEM;
-
-	r = xa_insert(&mig->sent, gfn / TDX_MIG_SENT_GFNS, sent, GFP_KERNEL_ACCOUNT);
-	if (r)
-		kfree(sent);
-
-	/* Another stream was faster. */
-	return r == -EBUSY ? 0 : r;
+	return tdx_mig_add_sent(mig, gfn);
 }
 
 /* No page has been sent in this epoch. */
@@ -101,7 +114,8 @@ void tdx_mig_forget_sent(struct tdx_mig *mig)
 	}
 }
 
-static bool tdx_mig_is_range_exported(struct tdx_mig *mig, gfn_t start, gfn_t end)
+/* Is any page from @start to before @end exported? */
+bool tdx_mig_is_range_exported(struct tdx_mig *mig, gfn_t start, gfn_t end)
 {
 	const unsigned long last = (end - 1) / TDX_MIG_SENT_GFNS;
 	unsigned long index, first_bit, end_bit;
@@ -130,50 +144,17 @@ static bool tdx_mig_is_range_exported(struct tdx_mig *mig, gfn_t start, gfn_t en
 }
 
 /*
- * To make exported memory shared is to remove it, which the session would not
- * survive; refuse that.  Otherwise no page of the range becomes exported until
- * tdx_mig_end_conversion().  Userspace can revoke the export with CANCEL, or give
- * up the session.
+ * Claim the page of an entry for this stream and this epoch.  Returns false if it must
+ * not be exported: it is claimed or sent already, or is in no slot.
  */
-int tdx_mig_begin_conversion(struct kvm *kvm, gfn_t start, gfn_t end,
-			     unsigned long attributes)
+static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, gfn_t gfn,
+				struct tdx_mig_sent *sent)
 {
-	struct tdx_mig *mig;
-	int r;
-
-	if (!is_td(kvm))
-		return 0;
-
-	mig = to_kvm_tdx(kvm)->mig;
-	if (!mig)
-		return 0;
-
-	r = down_write_killable(&mig->convert_sem);
-	if (r)
-		return r;
-
-	if (!(attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) &&
-	    tdx_mig_is_range_exported(mig, start, end)) {
-		up_write(&mig->convert_sem);
-		return -EBUSY;
-	}
-
-	return 0;
-}
-
-void tdx_mig_end_conversion(struct kvm *kvm)
-{
-	if (is_td(kvm) && to_kvm_tdx(kvm)->mig)
-		up_write(&to_kvm_tdx(kvm)->mig->convert_sem);
-}
-
-static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, u64 *entry)
-{
-	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
-	gfn_t gfn = tdx_mig_entry_gfn(*entry);
-	struct tdx_mig_sent *sent = tdx_mig_find_sent(mig, gfn);
-
 	if (!sent)
+		return false;
+
+	/* After the start token, there is one version of a page, for ever. */
+	if (READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase) == TDX_MIG_POST_EXPORT)
 		return true;
 
 	if (test_and_set_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch))
@@ -181,47 +162,6 @@ static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, 
 
 	__set_bit(nr, stream->claimed);
 	return true;
-}
-
-/*
- * Claim the pages in the list for this stream and this epoch.  Those that are
- * claimed or sent already become NOPs.
- */
-int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
-{
-	/* After the start token, there is one version of a page, for ever. */
-	bool once = READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase) != TDX_MIG_POST_EXPORT;
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
-	unsigned int i;
-	int r;
-
-	lockdep_assert_held(&stream->lock);
-	lockdep_assert(srcu_read_lock_held(&stream->kvm->srcu));
-
-	bitmap_zero(stream->wanted, nr);
-	bitmap_zero(stream->canceled, nr);
-	bitmap_zero(stream->claimed, nr);
-
-	for (i = 0; i < nr; i++) {
-		r = tdx_mig_add_sent(stream->kvm, tdx_mig_entry_gfn(entries[i]));
-		if (r)
-			return r;
-	}
-
-	for (i = 0; i < nr; i++) {
-		if (tdx_mig_gpa_op(entries[i]) == TDX_MIG_GPA_OP_NOP)
-			continue;
-
-		__set_bit(i, stream->wanted);
-		if (tdx_mig_gpa_op(entries[i]) == TDX_MIG_GPA_OP_CANCEL)
-			__set_bit(i, stream->canceled);
-
-		if (once && !tdx_mig_claim_entry(stream, i, &entries[i]))
-			entries[i] = tdx_mig_gpa_entry(tdx_mig_entry_gfn(entries[i]),
-						       TDX_MIG_GPA_OP_NOP);
-	}
-
-	return 0;
 }
 
 static void tdx_mig_unclaim_entry(struct tdx_mig_stream *stream, unsigned int nr, gfn_t gfn)
@@ -235,14 +175,55 @@ static void tdx_mig_unclaim_entry(struct tdx_mig_stream *stream, unsigned int nr
 	clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch);
 }
 
-/* Nothing has come of the export. */
+/* None of the first @nr entries was exported. */
 void tdx_mig_unclaim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 {
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *entries = stream->entries;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
-		tdx_mig_unclaim_entry(stream, i, tdx_mig_entry_gfn(entries[i]));
+		tdx_mig_unclaim_entry(stream, i, tdx_mig_gpa_gfn(entries[i]));
+}
+
+/*
+ * Claim the pages in the list for this stream and this epoch.  Entries of pages that
+ * must not be exported become NOPs.
+ */
+int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	u64 *entries = stream->entries;
+	struct tdx_mig_sent *sent;
+	unsigned int i, op;
+	gfn_t gfn;
+
+	lockdep_assert_held(&stream->lock);
+	lockdep_assert(srcu_read_lock_held(&stream->kvm->srcu));
+
+	bitmap_zero(stream->wanted, nr);
+	bitmap_zero(stream->canceled, nr);
+	bitmap_zero(stream->claimed, nr);
+
+	for (i = 0; i < nr; i++) {
+		op = tdx_mig_gpa_op(entries[i]);
+		if (op == TDX_MIG_GPA_OP_NOP)
+			continue;
+
+		gfn = tdx_mig_gpa_gfn(entries[i]);
+		sent = tdx_mig_get_sent(stream->kvm, gfn);
+		if (IS_ERR(sent)) {
+			tdx_mig_unclaim_entries(stream, i);
+			return PTR_ERR(sent);
+		}
+
+		__set_bit(i, stream->wanted);
+		if (op == TDX_MIG_GPA_OP_CANCEL)
+			__set_bit(i, stream->canceled);
+
+		if (!tdx_mig_claim_entry(stream, i, gfn, sent))
+			entries[i] = tdx_mig_gpa_entry(gfn, TDX_MIG_GPA_OP_NOP);
+	}
+
+	return 0;
 }
 
 /*
@@ -257,22 +238,25 @@ static void tdx_mig_mark_unsent(struct kvm *kvm, u64 entry)
 	if (refused && to_kvm_tdx(kvm)->mig->phase != TDX_MIG_LIVE_EXPORT)
 		return;
 
-	kvm_tdp_mmu_mirror_mark_dirty(kvm, tdx_mig_entry_gfn(entry), refused);
+	kvm_tdp_mmu_mirror_mark_dirty(kvm, tdx_mig_gpa_gfn(entry), refused);
 }
 
-/* The export of a page, or that of its cancellation, has succeeded. */
-static void tdx_mig_mark_sent(struct kvm *kvm, gfn_t gfn, bool canceled)
+static void tdx_mig_mark_exported(struct kvm *kvm, gfn_t gfn)
 {
 	struct tdx_mig_sent *sent = tdx_mig_find_sent(to_kvm_tdx(kvm)->mig, gfn);
 
-	/* A page that found its slot only after its entry was looked at. */
-	if (unlikely(!sent))
-		return;
+	set_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
+}
 
-	if (canceled)
-		clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
-	else
-		set_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
+/* Exported pages are write-blocked, those whose export is revoked are not. */
+static void tdx_mig_mark_revoked(struct kvm *kvm, gfn_t gfn)
+{
+	struct tdx_mig_sent *sent = tdx_mig_find_sent(to_kvm_tdx(kvm)->mig, gfn);
+
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
+	clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
+	kvm_tdp_mmu_mirror_unprotect(kvm, gfn);
 }
 
 /*
@@ -283,8 +267,10 @@ static void tdx_mig_mark_sent(struct kvm *kvm, gfn_t gfn, bool canceled)
 unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int first,
 				    unsigned int end)
 {
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *entries = stream->entries;
 	unsigned int i, unsent = 0;
+	bool canceled;
+	gfn_t gfn;
 
 	lockdep_assert_held(&stream->kvm->mmu_lock);
 
@@ -292,16 +278,19 @@ unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int 
 		if (!test_bit(i, stream->wanted))
 			continue;
 
-		if (tdx_mig_gpa_op(entries[i]) != TDX_MIG_GPA_OP_NOP) {
-			tdx_mig_mark_sent(stream->kvm, tdx_mig_entry_gfn(entries[i]),
-					  test_bit(i, stream->canceled));
-			continue;
-		}
+		gfn = tdx_mig_gpa_gfn(entries[i]);
+		canceled = test_bit(i, stream->canceled);
 
-		unsent++;
-		tdx_mig_unclaim_entry(stream, i, tdx_mig_entry_gfn(entries[i]));
-		if (!test_bit(i, stream->canceled))
-			tdx_mig_mark_unsent(stream->kvm, entries[i]);
+		if (tdx_mig_gpa_op(entries[i]) == TDX_MIG_GPA_OP_NOP) {
+			unsent++;
+			tdx_mig_unclaim_entry(stream, i, gfn);
+			if (!canceled)
+				tdx_mig_mark_unsent(stream->kvm, entries[i]);
+		} else if (canceled) {
+			tdx_mig_mark_revoked(stream->kvm, gfn);
+		} else {
+			tdx_mig_mark_exported(stream->kvm, gfn);
+		}
 	}
 
 	return unsent;

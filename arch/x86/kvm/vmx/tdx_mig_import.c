@@ -1,42 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Live migration of TDs, destination side: TD and vCPU state enter a TD that was
- * created for this purpose, up to the point where it can run.  The import of
+ * Live migration of TDs, destination side: import of TD and vCPU state into a TD that
+ * was created as a destination, up to the point where it can run.  The import of
  * private memory is in tdx_mig_import_mem.c.
  */
 #include "x86.h"
-#include "tdx_mig.h"
+#include "tdx_mig_internal.h"
 #include "tdx_mig_trace.h"
 
-/*
- * A leaf has returned @err.  Does that end the session?  The TDX module says so in
- * most cases in @err, but not in all.  If so, tell before mmu_lock is dropped, see
- * tdx_mig_fail_import().
- */
-void tdx_mig_import_check(struct kvm *kvm, u64 err)
-{
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	u64 op_state, rd;
-
-	lockdep_assert_held(&kvm->mmu_lock);
-
-	if (!tdx_mig_status(err) || tdx_mig_is_busy(err))
-		return;
-
-	if (!(err & TDX_FATAL)) {
-		rd = tdx_mig_retry(kvm, tdh_mng_rd(&kvm_tdx->td,
-						   TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
-						   &op_state));
-		/* A TD without state, i.e. before the session, cannot be read. */
-		if (rd ? tdx_mig_status(rd) == TDX_OP_STATE_INCORRECT :
-			 op_state != TDX_OP_STATE_FAILED_IMPORT)
-			return;
-	}
-
-	tdx_mig_fail_import(kvm);
-}
-
-/* A TD has been created that waits for its import.  Takes over @params. */
+/* Make a new TD the destination of a migration.  Takes ownership of @params. */
 void tdx_mig_start_import(struct kvm *kvm, struct td_params *params)
 {
 	guard(write_lock)(&kvm->mmu_lock);
@@ -74,9 +46,9 @@ int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_state_pages pages;
+	struct tdx_mig_call call = { .kvm = kvm };
 	struct kvm_vcpu *vcpu;
 	u64 err, ext1, ext2;
-	bool resume;
 	int r;
 
 	r = tdx_mig_get_state_pages(stream, cmd, TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE, &pages);
@@ -100,15 +72,17 @@ int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	err = tdx_mig_complete(kvm, resume,
-			       tdh_import_state_immutable(&kvm_tdx->td, &pages, resume,
-							  &ext1, &ext2));
+	do {
+		err = tdh_import_state_immutable(&kvm_tdx->td, &pages, call.resume,
+						 &ext1, &ext2);
+	} while (tdx_mig_call_again(&call, err));
+
 	cmd->hw_error = err;
 	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE, NULL,
 				     pages.nr_pages, err);
 	if (err) {
 		tdx_mig_import_check(kvm, err);
-		return tdx_mig_errno(err);
+		return tdx_mig_call_errno(&call, err);
 	}
 
 	/* Userspace, and KVM itself, rely on what the TD was announced to be. */
@@ -128,10 +102,10 @@ int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_state_pages pages;
+	struct tdx_mig_call call = { .kvm = kvm };
 	struct kvm_vcpu *vcpu;
 	u64 err, ext1, ext2;
 	unsigned long i;
-	bool resume;
 	int r;
 
 	r = tdx_mig_get_state_pages(stream, cmd, TDX_MIG_MBMD_TYPE_TD_STATE, &pages);
@@ -140,9 +114,10 @@ int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 
 	write_lock(&kvm->mmu_lock);
 
-	err = tdx_mig_complete(kvm, resume,
-			       tdh_import_state_td(&kvm_tdx->td, &pages, resume,
-						   &ext1, &ext2));
+	do {
+		err = tdh_import_state_td(&kvm_tdx->td, &pages, call.resume, &ext1, &ext2);
+	} while (tdx_mig_call_again(&call, err));
+
 	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_TD_STATE, NULL,
 				     pages.nr_pages, err);
 	tdx_mig_import_check(kvm, err);
@@ -153,9 +128,9 @@ int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 
 	cmd->hw_error = err;
 	if (err)
-		return tdx_mig_errno(err);
+		return tdx_mig_call_errno(&call, err);
 
-	/* The TDX module makes the TSC of the TD go on where it stopped. */
+	/* The TSC of the TD goes on where it stopped, by a new offset. */
 	tdx_td_read_tsc(kvm_tdx);
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		tdx_vcpu_set_tsc(vcpu);
@@ -168,15 +143,15 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 {
 	struct vcpu_tdx *tdx = to_tdx(vcpu);
 	struct kvm *kvm = vcpu->kvm;
+	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err, ext1, ext2;
-	bool resume;
 	int r;
 
 	r = tdx_vcpu_enable_x2apic(vcpu);
 	if (r)
 		return r;
 
-	/* An import that met contention has got this far before. */
+	/* The vCPU was created already if the import has met contention before. */
 	if (tdx->state == VCPU_TD_STATE_UNINITIALIZED) {
 		r = tdx_td_vcpu_create(vcpu);
 		if (r)
@@ -186,9 +161,11 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 	}
 
 	read_lock(&kvm->mmu_lock);
-	err = tdx_mig_complete(kvm, resume,
-			       tdh_import_state_vp(&tdx->vp, pages, stream->index,
-						   resume, &ext1, &ext2));
+	do {
+		err = tdh_import_state_vp(&tdx->vp, pages, stream->index, call.resume,
+					  &ext1, &ext2);
+	} while (tdx_mig_call_again(&call, err));
+
 	tdx_mig_import_check(kvm, err);
 	read_unlock(&kvm->mmu_lock);
 
@@ -196,7 +173,7 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_VP_STATE, vcpu,
 				     pages->nr_pages, err);
 	if (err)
-		return tdx_mig_errno(err);
+		return tdx_mig_call_errno(&call, err);
 
 	tdx_vcpu_init_controls(vcpu);
 	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
@@ -244,6 +221,7 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig_call call = { .kvm = kvm };
 	struct tdx_mig_mbmd *mbmd;
 	u64 err;
 	int r;
@@ -254,7 +232,10 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	err = tdx_mig_retry(kvm, tdh_import_track(&kvm_tdx->td, stream->mbmd));
+	do {
+		err = tdh_import_track(&kvm_tdx->td, stream->mbmd);
+	} while (tdx_mig_call_again(&call, err));
+
 	cmd->hw_error = err;
 	tdx_mig_account_import_track(stream, err);
 	if (err) {
@@ -262,7 +243,7 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		return tdx_mig_errno(err);
 	}
 
-	/* A removed page shows in the phase, not in what the TDX module says. */
+	/* If a page was removed, the phase tells, but the TDX module does not. */
 	mbmd = page_address(stream->mbmd);
 	if (le32_to_cpu(mbmd->mig_epoch) == TDX_MIG_EPOCH_OUT_OF_ORDER &&
 	    kvm_tdx->mig->phase != TDX_MIG_IMPORT_FAILED) {
@@ -274,12 +255,13 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	return 0;
 }
 
-/* The TD has all its state, though not all its memory, and can run. */
+/* The TD has all its state, if not all its memory, and can run. */
 static void tdx_mig_import_go_live(struct kvm *kvm)
 {
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
-	to_kvm_tdx(kvm)->state = TD_STATE_RUNNABLE;
+	/* Pairs with the acquire in servtd_is_runnable(). */
+	smp_store_release(&to_kvm_tdx(kvm)->state, TD_STATE_RUNNABLE);
 	/* TD_STATE_RUNNABLE must be set before 'pre_fault_allowed' */
 	smp_wmb();
 	kvm->arch.pre_fault_allowed = true;
@@ -290,6 +272,7 @@ int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd
 {
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err;
 
 	guard(write_lock)(&kvm->mmu_lock);
@@ -298,7 +281,10 @@ int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd
 	if (kvm_tdx->mig->phase != TDX_MIG_POST_IMPORT)
 		return -EIO;
 
-	err = tdx_mig_retry(kvm, tdh_import_commit(&kvm_tdx->td));
+	do {
+		err = tdh_import_commit(&kvm_tdx->td);
+	} while (tdx_mig_call_again(&call, err));
+
 	cmd->hw_error = err;
 	if (err)
 		return tdx_mig_errno(err);
@@ -315,6 +301,7 @@ int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_mig *mig = kvm_tdx->mig;
+	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err;
 
 	guard(write_lock)(&kvm->mmu_lock);
@@ -322,9 +309,11 @@ int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	if (mig->phase == TDX_MIG_IMPORT_FAILED)
 		return -EIO;
 
-	err = tdx_mig_retry(kvm, tdh_import_end(&kvm_tdx->td));
+	do {
+		err = tdh_import_end(&kvm_tdx->td);
+	} while (tdx_mig_call_again(&call, err));
 
-	/* What KVM has seen as closed, the TDX module in general calls ended. */
+	/* The TDX module has usually ended an import that is closed. */
 	if (mig->phase == TDX_MIG_IMPORT_CLOSED &&
 	    tdx_mig_status(err) == TDX_OP_STATE_INCORRECT)
 		err = 0;
@@ -345,11 +334,15 @@ int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err;
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	err = tdx_mig_retry(kvm, tdh_import_abort(&kvm_tdx->td, stream->mbmd));
+	do {
+		err = tdh_import_abort(&kvm_tdx->td, stream->mbmd);
+	} while (tdx_mig_call_again(&call, err));
+
 	cmd->hw_error = err;
 	trace_kvm_tdx_mig_import_abort(kvm, true, err);
 	if (tdx_mig_errno(err))

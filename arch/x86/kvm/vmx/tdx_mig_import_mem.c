@@ -14,7 +14,8 @@
  */
 #include <asm/cacheflush.h>
 
-#include "tdx_mig.h"
+#include "tdx_mig_gpa_list.h"
+#include "tdx_mig_internal.h"
 
 /* Entry of the list of new TD pages that has no page. */
 #define TDX_MIG_NEW_PAGE_INVALID	BIT_ULL(63)
@@ -40,7 +41,7 @@ static bool tdx_mig_can_import(struct kvm *kvm)
 	       tdx_mig_is_out_of_order(phase);
 }
 
-/* No dirty cache line may be written back over what the TD gets. */
+/* Write back dirty cache lines now, lest they overwrite what the TD gets. */
 static void tdx_mig_prepare_page(struct kvm *kvm, struct page *page)
 {
 	clflush_cache_range(page_address(page), PAGE_SIZE);
@@ -77,16 +78,16 @@ static int tdx_mig_check_in_order(const struct kvm_import_entry *entry)
 }
 
 /*
- * Is the batch what the TDX module takes, as far as KVM knows?  List the pages for
- * it.
+ * Refuse what the TDX module would end the session for, as far as KVM can tell, and
+ * list the new pages for it.
  */
 static int tdx_mig_check_entries(struct tdx_mig_stream *stream)
 {
-	u64 *new_list = tdx_mig_page_entries(stream->new_list);
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *new_list = page_address(stream->new_list);
+	u64 *entries = stream->entries;
 	struct kvm_import *import = stream->import;
 	struct kvm_import_entry *entry;
-	unsigned int i;
+	unsigned int i, status;
 	int r;
 
 	for (i = 0; i < import->nr; i++) {
@@ -100,8 +101,8 @@ static int tdx_mig_check_entries(struct tdx_mig_stream *stream)
 				return r;
 		} else if (entry->state == KVM_IMPORT_REMOVED) {
 			/* The TDX module would end the session. */
-			entries[i] |= (u64)TDX_MIG_GPA_STATUS_DISALLOWED_IMPORT_OVER_REMOVED <<
-				      TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
+			status = TDX_MIG_GPA_STATUS_DISALLOWED_IMPORT_OVER_REMOVED;
+			entries[i] = tdx_mig_gpa_set_status(entries[i], status);
 			return -EEXIST;
 		}
 
@@ -127,14 +128,14 @@ static bool tdx_mig_entry_succeeded(const struct kvm_import_entry *entry, u64 gp
 }
 
 /*
- * The first @done entries have been processed.  Tell what has become of them, and
- * take back the pages that the TD has not got, or has no more.  The TDX module
- * decrypts a page before it knows whether that is genuine, and leaves it like that
- * if not.  It has not touched those that come after the one that failed.
+ * The first @done entries have been processed.  Report what has become of them, and
+ * take back the pages that the TD did not get, or has lost.  The next page may have
+ * been touched, too: the TDX module decrypts a page before it knows whether the content
+ * is genuine, and does not undo that.
  */
 static void tdx_mig_settle_import(struct tdx_mig_stream *stream, unsigned int done)
 {
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *entries = stream->entries;
 	struct kvm_import *import = stream->import;
 	struct kvm_import_entry *entry;
 	unsigned int i;
@@ -171,19 +172,21 @@ static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
 	};
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(stream->kvm);
 	u64 info = tdx_gpa_list_info(stream->gpa_list, nr);
-	struct tdx_mig_calls calls = {};
-	bool resume;
+	struct tdx_mig_call call = { .kvm = stream->kvm };
 	u64 err;
 
 	lockdep_assert_held_read(&stream->kvm->mmu_lock);
 
-	err = __tdx_mig_complete(&calls, resume,
-				 tdh_import_mem(&kvm_tdx->td, &bundle, stream->new_list,
-						stream->index, resume, &info));
-	tdx_mig_account_import_mem(stream, nr, &calls, err);
+	do {
+		err = tdh_import_mem(&kvm_tdx->td, &bundle, stream->new_list, stream->index,
+				     call.resume, &info);
+	} while (tdx_mig_call_again(&call, err));
+
+	tdx_mig_account_import_mem(stream, nr, tdx_mig_gpa_count_content(stream->entries, nr),
+				   &call, err);
 
 	*done = tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr;
-	*partial = tdx_mig_status(err) && resume;
+	*partial = tdx_mig_status(err) && call.resume;
 
 	return err;
 }
@@ -194,13 +197,15 @@ static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
  */
 static bool tdx_mig_is_live_import(struct kvm *kvm)
 {
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	u64 op_state;
+	struct tdx_mig_call call = { .kvm = kvm };
+	u64 err, op_state;
 
-	return !tdx_mig_retry(kvm, tdh_mng_rd(&kvm_tdx->td,
-					      TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
-					      &op_state)) &&
-	       op_state == TDX_OP_STATE_LIVE_IMPORT;
+	do {
+		err = tdh_mng_rd(&to_kvm_tdx(kvm)->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
+				 &op_state);
+	} while (tdx_mig_call_again(&call, err));
+
+	return !err && op_state == TDX_OP_STATE_LIVE_IMPORT;
 }
 
 /*
@@ -217,7 +222,7 @@ static int tdx_mig_import_failed(struct kvm *kvm, u64 err, bool partial)
 		return tdx_mig_errno(err);
 	}
 
-	/* A bundle that comes in order is imported once. */
+	/* An in-order bundle cannot be imported twice. */
 	if (partial && !tdx_mig_is_out_of_order(phase))
 		tdx_mig_fail_import(kvm);
 	else
@@ -230,12 +235,12 @@ static int tdx_mig_import_failed(struct kvm *kvm, u64 err, bool partial)
 }
 
 /*
- * The TDX module skips a page, too, while a vCPU is about to accept it, and holds
- * the lock of its S-EPT entry.
+ * The TDX module also skips a page whose S-EPT entry is locked, because a vCPU is just
+ * accepting it.
  */
 static bool tdx_mig_has_busy_page(struct tdx_mig_stream *stream)
 {
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *entries = stream->entries;
 	struct kvm_import *import = stream->import;
 	unsigned int i;
 
@@ -285,8 +290,8 @@ static const struct kvm_import_ops tdx_mig_import_ops = {
 
 static int tdx_mig_fill_import(struct tdx_mig_stream *stream, unsigned int nr)
 {
-	u64 *new_list = tdx_mig_page_entries(stream->new_list);
-	u64 *entries = tdx_mig_page_entries(stream->gpa_list);
+	u64 *new_list = page_address(stream->new_list);
+	u64 *entries = stream->entries;
 	struct kvm_import *import = stream->import;
 	unsigned int i;
 
@@ -295,7 +300,7 @@ static int tdx_mig_fill_import(struct tdx_mig_stream *stream, unsigned int nr)
 		tdx_mig_is_out_of_order(READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase));
 
 	for (i = 0; i < nr; i++) {
-		import->entries[i].gfn = tdx_mig_entry_gfn(entries[i]);
+		import->entries[i].gfn = tdx_mig_gpa_gfn(entries[i]);
 		new_list[i] = TDX_MIG_NEW_PAGE_INVALID;
 
 		switch (tdx_mig_gpa_op(entries[i])) {

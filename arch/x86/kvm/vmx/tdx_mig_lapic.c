@@ -9,7 +9,7 @@
 
 #include "lapic.h"
 #include "posted_intr.h"
-#include "tdx_mig.h"
+#include "tdx_mig_internal.h"
 
 /* IRR is an array of 32-bit registers, 16 bytes apart. */
 #define TDX_MIG_NR_IRR_REGS	(NR_PIR_VECTORS / 32)

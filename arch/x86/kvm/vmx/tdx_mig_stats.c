@@ -7,7 +7,7 @@
  * streams or vCPUs change at once are atomic, the others are protected by
  * mmu_lock, held for write.
  */
-#include "tdx_mig.h"
+#include "tdx_mig_internal.h"
 
 #define CREATE_TRACE_POINTS
 #include "tdx_mig_trace.h"
@@ -15,23 +15,13 @@
 /* GPA list entry and MAC of a page in a memory bundle. */
 #define TDX_MIG_LIST_BYTES	(sizeof(u64) + 16)
 
-/* Most leaves are called once, so do not touch what all streams share. */
-void tdx_mig_account_calls(struct kvm *kvm, const struct tdx_mig_calls *calls)
-{
-	if (calls->resumes)
-		atomic64_add(calls->resumes, &kvm->stat.tdx_mig_resumes);
-	if (calls->retries)
-		atomic64_add(calls->retries, &kvm->stat.tdx_mig_retries);
-}
-
 void tdx_mig_account_export_mem(struct tdx_mig_stream *stream, unsigned int nr,
-				const struct tdx_mig_calls *calls, u64 err)
+				unsigned int content, const struct tdx_mig_call *call,
+				u64 err)
 {
-	unsigned int content = tdx_mig_count_content(stream, nr);
 	struct kvm *kvm = stream->kvm;
 
-	tdx_mig_account_calls(kvm, calls);
-	trace_kvm_tdx_mig_export_mem(stream, nr, content, calls, err);
+	trace_kvm_tdx_mig_export_mem(stream, nr, content, call, err);
 
 	if (tdx_mig_status(err))
 		return;
@@ -42,13 +32,12 @@ void tdx_mig_account_export_mem(struct tdx_mig_stream *stream, unsigned int nr,
 }
 
 void tdx_mig_account_import_mem(struct tdx_mig_stream *stream, unsigned int nr,
-				const struct tdx_mig_calls *calls, u64 err)
+				unsigned int content, const struct tdx_mig_call *call,
+				u64 err)
 {
-	unsigned int content = tdx_mig_count_content(stream, nr);
 	struct kvm *kvm = stream->kvm;
 
-	tdx_mig_account_calls(kvm, calls);
-	trace_kvm_tdx_mig_import_mem(stream, nr, content, calls, err);
+	trace_kvm_tdx_mig_import_mem(stream, nr, content, call, err);
 
 	if (tdx_mig_status(err))
 		return;

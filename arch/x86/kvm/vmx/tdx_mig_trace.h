@@ -75,8 +75,8 @@ TRACE_EVENT(kvm_tdx_mig_phase,
 /* A bundle of private memory. */
 DECLARE_EVENT_CLASS(kvm_tdx_mig_mem,
 	TP_PROTO(struct tdx_mig_stream *stream, unsigned int nr, unsigned int content,
-		 const struct tdx_mig_calls *calls, u64 err),
-	TP_ARGS(stream, nr, content, calls, err),
+		 const struct tdx_mig_call *call, u64 err),
+	TP_ARGS(stream, nr, content, call, err),
 
 	TP_STRUCT__entry(
 		__field(u64,		err)
@@ -94,8 +94,8 @@ DECLARE_EVENT_CLASS(kvm_tdx_mig_mem,
 		__entry->stream		= stream->index;
 		__entry->nr		= nr;
 		__entry->content	= content;
-		__entry->resumes	= calls->resumes;
-		__entry->retries	= calls->retries;
+		__entry->resumes	= call->resumes;
+		__entry->retries	= call->retries;
 	),
 
 	TP_printk("hkid %d stream %u nr %u content %u resumes %u retries %u err 0x%llx",
@@ -105,14 +105,14 @@ DECLARE_EVENT_CLASS(kvm_tdx_mig_mem,
 
 DEFINE_EVENT(kvm_tdx_mig_mem, kvm_tdx_mig_export_mem,
 	TP_PROTO(struct tdx_mig_stream *stream, unsigned int nr, unsigned int content,
-		 const struct tdx_mig_calls *calls, u64 err),
-	TP_ARGS(stream, nr, content, calls, err)
+		 const struct tdx_mig_call *call, u64 err),
+	TP_ARGS(stream, nr, content, call, err)
 );
 
 DEFINE_EVENT(kvm_tdx_mig_mem, kvm_tdx_mig_import_mem,
 	TP_PROTO(struct tdx_mig_stream *stream, unsigned int nr, unsigned int content,
-		 const struct tdx_mig_calls *calls, u64 err),
-	TP_ARGS(stream, nr, content, calls, err)
+		 const struct tdx_mig_call *call, u64 err),
+	TP_ARGS(stream, nr, content, call, err)
 );
 
 /* A bundle of state.  @vcpu is NULL if it is not that of a vCPU. */

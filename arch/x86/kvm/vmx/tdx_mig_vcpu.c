@@ -6,7 +6,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include "tdx_mig.h"
+#include "tdx_mig_internal.h"
 
 static_assert(sizeof(struct kvm_tdx_mig_vcpu_state) == 256);
 
@@ -47,7 +47,7 @@ struct kvm_vcpu *tdx_mig_get_initialized_vcpu(struct kvm *kvm, struct tdx_mig_cm
 	}
 }
 
-/* Has the vCPU got its state, while the import goes on? */
+/* Does the vCPU have its state, while the import of the TD still goes on? */
 bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu)
 {
 	/* The import ends with vcpu->mutex held, too. */
@@ -57,7 +57,7 @@ bool tdx_mig_vcpu_is_importing(struct kvm_vcpu *vcpu)
 	       to_tdx(vcpu)->state == VCPU_TD_STATE_INITIALIZED;
 }
 
-/* Does KVM give this reason to an exit by TDG.VP.VMCALL, and to no other? */
+/* Does KVM use this exit reason for TDG.VP.VMCALL, and for nothing else? */
 static bool tdx_mig_is_tdvmcall(u32 exit_reason)
 {
 	switch (exit_reason) {
@@ -76,10 +76,9 @@ static bool tdx_mig_is_tdvmcall(u32 exit_reason)
 }
 
 /*
- * Does the guest wait for an answer to TDG.VP.VMCALL other than "done"?  "Done" is
- * all zero, which is what a destination gives that got no state from userspace.
- * It is what most vCPUs wait for that were not stopped while they compute: they are
- * halted, or have written to a device.
+ * Does the guest wait for an answer to TDG.VP.VMCALL other than "done"?  "Done" is all
+ * zero, which the destination answers by default.  That is what most vCPUs wait for,
+ * unless they were interrupted: they are halted, or have written to a device.
  */
 static bool tdx_mig_has_answer(struct vcpu_tdx *tdx)
 {
@@ -111,7 +110,7 @@ void tdx_mig_forget_vcpu_reads(struct kvm *kvm)
 }
 
 /*
- * Would the guest lose an answer, as userspace has not read the state of its vCPU?
+ * Would the guest lose an answer, because userspace has not read the state of a vCPU?
  * No vCPU can run, i.e. answers neither come nor go.
  */
 bool tdx_mig_has_unread_vcpu(struct kvm *kvm)

@@ -2,10 +2,9 @@
 /*
  * Live migration of TDs: the device that userspace sees.
  *
- * Owns module parameter, device life cycle, attributes, and the table of
- * commands with the rules when each is legal.  What a command does is found in
- * tdx_mig_export.c and tdx_mig_import.c, the buffers of a stream and the
- * migration state of a TD in tdx_mig_stream.c.
+ * Life cycle and attributes of the device, and the table of commands with the phases
+ * in which each is legal.  What a command does is in tdx_mig_export*.c,
+ * tdx_mig_abort.c and tdx_mig_import*.c.
  *
  * Locking
  *
@@ -37,11 +36,9 @@
 #include <linux/nospec.h>
 #include <linux/uaccess.h>
 
-#include "tdx_mig.h"
+#include "tdx_mig_internal.h"
 
-bool enable_tdx_mig __ro_after_init;
-module_param_named(tdx_mig, enable_tdx_mig, bool, 0444);
-MODULE_PARM_DESC(tdx_mig, "Live migration of TDX guests");
+static_assert(sizeof(struct kvm_tdx_mig_state_vp) == 16);
 
 #define SRC(_phase)	BIT(TDX_MIG_##_phase)
 #define DST(_phase)	BIT(TDX_MIG_##_phase)
@@ -129,7 +126,7 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			TDX_MIG_CMD_STOP),
 };
 
-/* Is @command legal for the TD, and in its present phase? */
+/* Is @command legal in the present phase of the TD? */
 static int tdx_mig_check_command(const struct tdx_mig_command *command,
 				 struct kvm_tdx *kvm_tdx)
 {
@@ -168,7 +165,7 @@ static int tdx_mig_call_handler(struct tdx_mig_stream *stream,
 	enum tdx_mig_phase phase;
 	int r;
 
-	/* Whatever begins or ends a session has it for itself. */
+	/* Commands that begin or end a session hold session_sem for write. */
 	if (!(command->flags & TDX_MIG_CMD_SHARED))
 		tdx_mig_hold_module(mig);
 
@@ -361,10 +358,8 @@ static int tdx_mig_has_attr(struct kvm_device *dev, struct kvm_device_attr *attr
 }
 
 /* Pages that the largest state bundle needs. */
-static unsigned int tdx_mig_min_bufs(void)
+static unsigned int tdx_mig_min_bufs(const struct tdx_sys_info_td_mig *td_mig)
 {
-	const struct tdx_sys_info_td_mig *td_mig = &tdx_get_sysinfo()->td_mig;
-
 	return max3(td_mig->num_immutable_state_pages, td_mig->num_td_state_pages,
 		    td_mig->num_vp_state_pages);
 }
@@ -424,7 +419,7 @@ static int tdx_mig_set_attr(struct kvm_device *dev, struct kvm_device_attr *attr
 	    mig_attr.buf_list_pages > TDX_MIG_BUF_LIST_PAGES_MAX)
 		return -E2BIG;
 
-	nr_bufs = max(mig_attr.buf_list_pages, tdx_mig_min_bufs());
+	nr_bufs = max(mig_attr.buf_list_pages, tdx_mig_min_bufs(&tdx_get_sysinfo()->td_mig));
 
 	/* The TDX module wants the TD for itself, and so do those who build it. */
 	r = mutex_lock_killable(&kvm->lock);
@@ -543,9 +538,13 @@ int tdx_mig_hardware_setup(const struct tdx_sys_info *sysinfo)
 	if (!enable_tdx_mig)
 		return 0;
 
-	/* A backward and a forward stream are the least. */
+	/*
+	 * The least is a backward and a forward stream.  State bundles have to fit into
+	 * the list of buffers, which is one page.
+	 */
 	if (!(sysinfo->features.tdx_features0 & TDX_FEATURES0_TD_MIGRATION) ||
-	    sysinfo->td_mig.max_migs < 2) {
+	    sysinfo->td_mig.max_migs < 2 ||
+	    tdx_mig_min_bufs(&sysinfo->td_mig) > TDX_MIG_BUF_LIST_PAGES_MAX) {
 		pr_info("TD migration is not supported by the TDX module\n");
 		enable_tdx_mig = false;
 		return 0;
