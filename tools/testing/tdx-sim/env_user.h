@@ -4,7 +4,7 @@
  * base types, bit macros, atomics on plain integers, and the two crypto
  * contexts that live inside simulated pages.
  *
- * Only arch/x86/virt/vmx/tdx/sim/env.h includes this file.
+ * Only arch/x86/virt/vmx/tdx/sim/model/env.h includes this file.
  */
 #ifndef TDX_SIM_ENV_USER_H
 #define TDX_SIM_ENV_USER_H

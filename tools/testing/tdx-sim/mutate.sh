@@ -16,7 +16,7 @@ bad=0
 # replay: build the copy as it is and print the totals.
 replay()
 {
-	if ! make -s -C "$here" SIM="$out/sim" O="$out/build" "$out/build/plain/tdx_replay" \
+	if ! make -s -C "$here" MODEL="$out/model" O="$out/build" "$out/build/plain/tdx_replay" \
 			> "$out/make.log" 2>&1; then
 		tail -n 5 "$out/make.log" >&2
 		echo "build failed"
@@ -39,9 +39,9 @@ report()
 # mutate NAME FILE SED: exactly one line of FILE changes.
 mutate()
 {
-	cp "$model/$2" "$out/sim/$2"
-	sed -i "$3" "$out/sim/$2"
-	lines=$(diff "$model/$2" "$out/sim/$2" | grep -c '^<')
+	cp "$model/$2" "$out/model/$2"
+	sed -i "$3" "$out/model/$2"
+	lines=$(diff "$model/$2" "$out/model/$2" | grep -c '^<')
 	if [ "$lines" != 1 ]; then
 		report 1 "$1: changes $lines lines of $2, not one"
 	else
@@ -49,12 +49,12 @@ mutate()
 		echo "$totals" | grep -q '^[0-9]* passed, [1-9][0-9]* failed$'
 		report $? "$1: $totals"
 	fi
-	cp "$model/$2" "$out/sim/$2"
+	cp "$model/$2" "$out/model/$2"
 }
 
-rm -rf "$out/sim"
-mkdir -p "$out/sim" || exit 1
-cp "$model"/*.[ch] "$out/sim"
+rm -rf "$out/model"
+mkdir -p "$out/model" || exit 1
+cp "$model"/*.[ch] "$out/model"
 
 totals=$(replay)
 echo "$totals" | grep -q '^[1-9][0-9]* passed, 0 failed$'
