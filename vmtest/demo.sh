@@ -19,11 +19,11 @@ rm -f "$out/report.txt" "$out/migration.svg"
 
 # The migration TD, and the headers of the kernel that all parts need.
 "$TOP/vmtest/selftests.sh" "$obj" "$BUILD/tests" x86/tdx_migtd
-for part in demo guest; do
-	make -s -C "$TOP/vmtest/$part" O="$parts/$part" KHDR="$obj/usr/include" all \
-		>"$parts/$part.log" 2>&1 || {
-		tail -n 20 "$parts/$part.log" >&2
-		die "vmtest/$part does not build"
+for part in demo demo/guest; do
+	make -s -C "$TOP/$part" O="$parts/${part##*/}" KHDR="$obj/usr/include" all \
+		>"$parts/${part##*/}.log" 2>&1 || {
+		tail -n 20 "$parts/${part##*/}.log" >&2
+		die "$part does not build"
 	}
 done
 gcc -static -O2 -Wall -Wextra -Werror -o "$parts/init" "$TOP/vmtest/init.c"

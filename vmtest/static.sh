@@ -15,7 +15,7 @@ failed=0
 # What has not changed since it was found clean need not be looked at again.
 state=$({
 	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.*
-	find "$TOP/vmtest" -name '*.[chS]' -exec cat {} +
+	find "$TOP/demo" "$TOP/vmtest" -name '*.[chS]' -exec cat {} +
 	sparse --version
 	gcc --version
 } 2>&1 | sha256sum)
@@ -92,7 +92,7 @@ for source in "${sources[@]}"; do
 	result "$source: W=1 or sparse" "$([ -z "$findings" ]; echo $?)"
 done
 
-mapfile -t files < <(find arch tools/testing/selftests vmtest -name '*.[chS]' | sort)
+mapfile -t files < <(find arch demo tools/testing/selftests vmtest -name '*.[chS]' | sort)
 for file in "${files[@]}"; do
 	findings=$("$tree/scripts/checkpatch.pl" --no-tree --strict --terse --no-summary \
 		--show-types --max-line-length=100 -f "$file" 2>/dev/null | allowed "$file" || true)

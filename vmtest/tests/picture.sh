@@ -16,7 +16,7 @@ err=$work/err
 n=0
 bad=0
 
-make -s -C "$TOP/vmtest/demo" O="$work" \
+make -s -C "$TOP/demo" O="$work" \
 	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" picture ||
 	die "the program that draws does not build"
 
