@@ -18,6 +18,7 @@
 #include "dirty.h"
 #include "event.h"
 #include "migrate.h"
+#include "page_set.h"
 #include "stream.h"
 #include "vcpu_state.h"
 #include "wire.h"
@@ -49,14 +50,12 @@ struct source {
 	bool stopped;
 	/* Writes to memory are logged. */
 	bool logging;
-	/* For each region, one per page: has to be sent. */
-	bool *todo[VM_MAX_REGIONS];
+	/* Has to be sent. */
+	struct page_set todo;
 
 	/* While several streams work: protects the set, the wire and what follows. */
 	pthread_mutex_t lock;
-	/* Where the next bundle starts, and how many pages it may have. */
-	u32 next_region;
-	u64 next_page;
+	/* How many pages a bundle may have. */
 	u32 bundle_pages;
 
 	struct progress progress;
@@ -222,57 +221,6 @@ static void export_immutable(struct source *s)
 	s->state_ns = s->progress.elapsed_ns;
 }
 
-static u64 count_todo(const struct source *s)
-{
-	u64 nr = 0, page;
-	u32 i;
-
-	for (i = 0; i < s->vm->nr_regions; i++) {
-		for (page = 0; page < s->vm->regions[i].nr_pages; page++)
-			nr += s->todo[i][page];
-	}
-	return nr;
-}
-
-/* All memory, to start with. */
-static void fill_todo(struct source *s)
-{
-	u32 i;
-
-	for (i = 0; i < s->vm->nr_regions; i++)
-		memset(s->todo[i], true, s->vm->regions[i].nr_pages);
-}
-
-/* Shared pages take another way. */
-static void drop_shared_pages(struct source *s)
-{
-	u64 page;
-	u32 i;
-
-	pthread_mutex_lock(&s->vm->lock);
-	for (i = 0; i < s->vm->nr_regions; i++) {
-		const struct mem_region *region = &s->vm->regions[i];
-
-		for (page = 0; page < region->nr_pages; page++)
-			s->todo[i][page] &= !region->is_shared[page];
-	}
-	pthread_mutex_unlock(&s->vm->lock);
-}
-
-static bool *find_todo(struct source *s, u64 gpa)
-{
-	u32 i;
-
-	for (i = 0; i < s->vm->nr_regions; i++) {
-		const struct mem_region *region = &s->vm->regions[i];
-		u64 page = (gpa - region->gpa) >> PAGE_SHIFT;
-
-		if (gpa >= region->gpa && page < region->nr_pages)
-			return &s->todo[i][page];
-	}
-	die("the TDX module returned GPA 0x%llx", (unsigned long long)gpa);
-}
-
 /*
  * Look at what became of each entry. A page that the TDX module does not have
  * needs not be sent; in a round with vCPUs running it may also be one that has
@@ -284,8 +232,11 @@ static void account_list(struct source *s, const struct stream *stream, u32 nr)
 
 	for (i = 0; i < nr; i++) {
 		u64 entry = stream->gpa_list[i];
-		bool *todo = find_todo(s, entry & TDX_MIG_GPA_ENTRY_GPA_MASK);
+		u64 gpa = entry & TDX_MIG_GPA_ENTRY_GPA_MASK;
+		bool *todo = page_set_find(&s->todo, gpa);
 
+		if (!todo)
+			die("the TDX module returned GPA 0x%llx", (unsigned long long)gpa);
 		switch (gpa_entry_status(entry)) {
 		case TDX_MIG_GPA_STATUS_SUCCESS:
 		case TDX_MIG_GPA_STATUS_SEPT_WALK_FAILED:
@@ -296,8 +247,7 @@ static void account_list(struct source *s, const struct stream *stream, u32 nr)
 		case TDX_MIG_GPA_STATUS_TLB_TRACKING_NOT_DONE:
 			break;
 		default:
-			die("export of GPA 0x%llx: status %u",
-			    (unsigned long long)(entry & TDX_MIG_GPA_ENTRY_GPA_MASK),
+			die("export of GPA 0x%llx: status %u", (unsigned long long)gpa,
 			    gpa_entry_status(entry));
 		}
 	}
@@ -308,18 +258,10 @@ static u32 take_pages(struct source *s, struct stream *stream)
 {
 	const u64 migrate = (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
 	u32 nr = 0;
+	u64 gpa;
 
-	while (nr < s->bundle_pages && s->next_region < s->vm->nr_regions) {
-		const struct mem_region *region = &s->vm->regions[s->next_region];
-		u64 page = s->next_page++;
-
-		if (page == region->nr_pages) {
-			s->next_region++;
-			s->next_page = 0;
-		} else if (s->todo[s->next_region][page]) {
-			stream->gpa_list[nr++] = (region->gpa + (page << PAGE_SHIFT)) | migrate;
-		}
-	}
+	while (nr < s->bundle_pages && page_set_next(&s->todo, &gpa))
+		stream->gpa_list[nr++] = gpa | migrate;
 	return nr;
 }
 
@@ -356,11 +298,10 @@ static void *export_pages(void *arg)
 static void export_todo(struct source *s)
 {
 	struct exporter exporters[MIGRATE_MAX_STREAMS];
-	u64 pages = count_todo(s) / (MIN_BUNDLES * s->nr_streams);
+	u64 pages = page_set_count(&s->todo) / (MIN_BUNDLES * s->nr_streams);
 	u32 i;
 
-	s->next_region = 0;
-	s->next_page = 0;
+	page_set_rewind(&s->todo);
 	s->bundle_pages = s->streams[0].nr_pages;
 	if (pages < s->bundle_pages)
 		s->bundle_pages = pages > MIN_BUNDLE_PAGES ? pages : MIN_BUNDLE_PAGES;
@@ -380,15 +321,6 @@ static void send_token(struct source *s, u64 flags)
 		return;
 	s->start_token = flags & TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE;
 	send_state_bundle(s, 0, 0);
-}
-
-static void fetch_dirty_pages(struct source *s)
-{
-	u32 i;
-
-	for (i = 0; i < s->vm->nr_regions; i++)
-		dirty_log_fetch(s->vm, i, s->todo[i]);
-	drop_shared_pages(s);
 }
 
 static u64 count_shared(struct source *s)
@@ -427,7 +359,7 @@ static bool end_round(struct source *s, const struct migrate_options *options)
 		.pages = s->progress.pages,
 		.bytes = s->progress.bytes,
 		.elapsed_ns = s->progress.elapsed_ns,
-		.dirty_pages = count_todo(s),
+		.dirty_pages = page_set_count(&s->todo),
 	};
 
 	s->round_ns += round.elapsed_ns;
@@ -455,17 +387,16 @@ static void export_rounds(struct source *s, const struct migrate_options *option
 		dirty_log_start(s->vm, i);
 	s->logging = true;
 
-	fetch_dirty_pages(s);
+	page_set_fetch_dirty(&s->todo);
 	for (round = 1; round <= options->max_rounds; round++) {
-		phase_begin(s, PHASE_MEMORY, round, count_todo(s));
-		for (i = 0; i < s->vm->nr_regions; i++)
-			dirty_log_clear(s->vm, i, s->todo[i]);
+		phase_begin(s, PHASE_MEMORY, round, page_set_count(&s->todo));
+		page_set_clear_dirty(&s->todo);
 		export_todo(s);
 		send_token(s, 0);
 		phase_end(s);
 		if (s->failed)
 			return;
-		fetch_dirty_pages(s);
+		page_set_fetch_dirty(&s->todo);
 		if (end_round(s, options))
 			return;
 	}
@@ -489,10 +420,10 @@ static void export_rest(struct source *s)
 {
 	u32 pass;
 
-	phase_begin(s, PHASE_REST, 0, count_todo(s));
-	for (pass = 0; pass < MAX_FINAL_PASSES && count_todo(s); pass++)
+	phase_begin(s, PHASE_REST, 0, page_set_count(&s->todo));
+	for (pass = 0; pass < MAX_FINAL_PASSES && page_set_count(&s->todo); pass++)
 		export_todo(s);
-	if (count_todo(s))
+	if (page_set_count(&s->todo))
 		fail(s, "some pages cannot be exported", EBUSY, 0);
 	phase_end(s);
 }
@@ -632,27 +563,22 @@ bool migrate_out(struct vm *vm, struct device_state *dev, struct keys *keys, int
 	bool committed = false;
 	u32 i;
 
-	for (i = 0; i < vm->nr_regions; i++) {
-		s.todo[i] = calloc(vm->regions[i].nr_pages, sizeof(*s.todo[i]));
-		if (!s.todo[i])
-			die("out of memory");
-	}
-
+	page_set_create(&s.todo, vm);
 	put(&s, WIRE_CONFIG, &config, sizeof(config));
 	exchange_keys(&s, keys);
 
 	for (i = 0; i < s.nr_streams; i++)
 		stream_create(&s.streams[i], vm, i);
 	export_immutable(&s);
-	fill_todo(&s);
+	page_set_fill(&s.todo);
 	if (options->max_rounds)
 		export_rounds(&s, options);
 
 	pause_td(&s);
 	if (s.logging)
-		fetch_dirty_pages(&s);
+		page_set_fetch_dirty(&s.todo);
 	else
-		drop_shared_pages(&s);
+		page_set_drop_shared(&s.todo);
 	send_shared_map(&s);
 	export_rest(&s);
 	send_shared_pages(&s);
@@ -666,7 +592,6 @@ bool migrate_out(struct vm *vm, struct device_state *dev, struct keys *keys, int
 		take_back(&s);
 	for (i = 0; i < s.nr_streams; i++)
 		stream_destroy(&s.streams[i]);
-	for (i = 0; i < vm->nr_regions; i++)
-		free(s.todo[i]);
+	page_set_destroy(&s.todo);
 	return committed;
 }
