@@ -67,7 +67,7 @@ static const char * const splats[] = {
 static const char * const harmless[] = {
 	"kmemleak: Kernel memory leak detector initialized",
 	"kmemleak: Automatic memory scanning thread",
-	/* TDH.SYS.SHUTDOWN: tdx_mig_update_test makes it busy, as nothing could undo it. */
+	/* TDH.SYS.SHUTDOWN: tdx_mig_module_update_test makes it busy, as nothing could undo it. */
 	"SEAMCALL (0x0000000000000034) failed: 0x8000020000000001",
 };
 

@@ -10,7 +10,7 @@
  * before.  The number of its passes is in memory that is not migrated, too, so
  * that a TD as a whole cannot fall back either.
  *
- * Usage: tdx_mig_stress_test [-n MIGRATIONS] [-s SEED]
+ * Usage: tdx_mig_parallel_stress_test [-n MIGRATIONS] [-s SEED]
  * The same seed makes the same decisions, though not the same schedule.
  */
 #include <getopt.h>

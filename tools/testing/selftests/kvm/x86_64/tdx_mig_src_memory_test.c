@@ -3,7 +3,7 @@
  * Memory of a TD changes while it is migrated: private pages become shared and
  * come back, vanish, and are added; memory slots come and go.  What was sent
  * before can be revoked; otherwise removal wins over migration.  Conversions that are
- * refused are in tdx_mig_convert_test.c.
+ * refused are in tdx_mig_src_convert_test.c.
  */
 #include "kvm_util.h"
 #include "processor.h"
