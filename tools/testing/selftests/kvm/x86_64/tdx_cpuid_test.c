@@ -175,8 +175,7 @@ TD_TEST(destination_has_the_cpuid_of_the_source_once_it_was_imported)
 		check_equal(&src->entries[i], &dst->entries[i]);
 	}
 
-	td_mig_import(&d, &m, 1, m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &m, 1);
 	TD_EXPECT_ERRNO(EINVAL, get_cpuid(d.vcpus[0], dst, MAX_ENTRIES));
 	td_vcpu_run_to_done(d.vcpus[0]);
 

@@ -114,87 +114,18 @@ static void clear_log(struct kvm_vm *vm, unsigned long *bitmap)
 	kvm_vm_clear_dirty_log(vm, MEM_SLOT, bitmap, 0, MEM_PAGES);
 }
 
-static struct td_mig_bundle *next_bundle(struct td_mig *m)
-{
-	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
-	return &m->bundles[m->nr_bundles++];
-}
-
-struct batch {
-	struct td_mig *m;
-	u64 gpa_list[TDX_MIG_BUF_LIST_PAGES_MAX];
-	u32 nr;
-	u32 nr_exported;
-};
-
-static void flush_batch(struct batch *b)
-{
-	struct td_mig_bundle *bundle;
-	u64 hw_error;
-	int i, ret;
-
-	if (!b->nr)
-		return;
-
-	bundle = next_bundle(b->m);
-	ret = __td_mig_export_mem(&b->m->streams[0], b->gpa_list, b->nr, bundle, &hw_error);
-	TEST_ASSERT(!ret, "Export of memory failed, errno %d (%s), hw_error 0x%lx",
-		    errno, strerror(errno), hw_error);
-
-	for (i = 0; i < b->nr; i++)
-		b->nr_exported += !!(bundle->gpa_list[i] & TDX_MIG_GPA_ENTRY_OP_MASK);
-	b->nr = 0;
-}
-
-static void add_to_batch(struct batch *b, gpa_t gpa)
-{
-	b->gpa_list[b->nr++] = gpa | (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	if (b->nr == ARRAY_SIZE(b->gpa_list))
-		flush_batch(b);
-}
-
 /* Returns the number of pages that the TDX module was willing to export. */
 static u32 export_logged(struct td_mig *m, unsigned long *bitmap)
 {
-	struct batch b = { .m = m };
+	struct td_mig_batch b = { .m = m };
 	u64 page;
 
 	for (page = 0; page < MEM_PAGES; page++) {
 		if (test_bit(page, bitmap))
-			add_to_batch(&b, MEM_GPA + page * PAGE_SIZE);
+			td_mig_batch_add(&b, MEM_GPA + page * PAGE_SIZE);
 	}
-	flush_batch(&b);
+	td_mig_batch_flush(&b);
 	return b.nr_exported;
-}
-
-/* Memory that is not logged has to wait for the pause. */
-static void export_slots_without_log(struct td_mig *m)
-{
-	struct userspace_mem_region *region;
-	struct batch b = { .m = m };
-	sparsebit_idx_t first, last, pfn;
-	int ctr;
-
-	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
-		if (region->region.slot == MEM_SLOT ||
-		    !sparsebit_any_set(region->protected_phy_pages))
-			continue;
-
-		sparsebit_for_each_set_range(region->protected_phy_pages, first, last) {
-			for (pfn = first; pfn <= last; pfn++)
-				add_to_batch(&b, pfn << m->src->page_shift);
-		}
-	}
-	flush_batch(&b);
-}
-
-static void export_track(struct td_mig *m)
-{
-	u64 hw_error;
-	int ret = __td_mig_export_track(&m->streams[0], false, next_bundle(m), &hw_error);
-
-	TEST_ASSERT(!ret, "Export of an epoch token failed, errno %d (%s), hw_error 0x%lx",
-		    errno, strerror(errno), hw_error);
 }
 
 /* Send what was written until now, and start to look for new writes. */
@@ -209,7 +140,7 @@ static void precopy(struct td_mig *m)
 
 	/* The TDX module exports pages only that KVM has blocked and tracked. */
 	TEST_ASSERT_EQ(export_logged(m, bitmap), nr);
-	export_track(m);
+	td_mig_export_track(m);
 }
 
 static void check_log(struct kvm_vm *vm, u64 round)
@@ -241,7 +172,7 @@ static void stop_and_copy(struct td_mig *m)
 	TEST_ASSERT_EQ(get_log(m->src, again), 0);
 	export_logged(m, bitmap);
 
-	export_slots_without_log(m);
+	td_mig_export_other_slots(m, MEM_SLOT);
 	td_mig_export_td_and_vcpus(m);
 	td_mig_export_start_token(m);
 }
@@ -534,12 +465,12 @@ TD_TEST(page_whose_export_is_canceled_is_writable_and_dirty)
 	precopy(&m);
 
 	/* Page 0 is among those that the guest is going to write to. */
-	gpa = MEM_GPA | (u64)TDX_MIG_GPA_OP_CANCEL << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &gpa, 1, next_bundle(&m), &hw_error),
+	gpa = td_gpa_entry(MEM_GPA, TDX_MIG_GPA_OP_CANCEL);
+	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &gpa, 1, td_mig_next_bundle(&m), &hw_error),
 		    "Cannot cancel, errno %d, hw_error 0x%lx", errno, hw_error);
 	TEST_ASSERT_EQ(get_log(vm, bitmap), 1);
 	TEST_ASSERT(test_bit(0, bitmap), "The canceled page is not dirty");
-	export_track(&m);
+	td_mig_export_track(&m);
 
 	unblocks = td_sim_count_leaf(TDH_EXPORT_UNBLOCKW);
 	td_vcpu_run_to_sync(vcpu, 1);
@@ -583,7 +514,7 @@ TD_TEST(no_write_is_lost_while_the_log_is_cleared)
 		clear_log(vm, bitmap);
 		/* Pages that are written meanwhile are refused, and dirty again. */
 		export_logged(&m, bitmap);
-		export_track(&m);
+		td_mig_export_track(&m);
 	}
 	kvm_pthread_join(thread, NULL);
 
@@ -768,13 +699,12 @@ TD_TEST(pages_are_converted_while_the_log_is_cleared)
 	td_mig_export_pause(&m);
 	bitmap_fill(bitmap, MEM_PAGES);
 	TEST_ASSERT_EQ(export_logged(&m, bitmap), MEM_PAGES);
-	export_slots_without_log(&m);
+	td_mig_export_other_slots(&m, MEM_SLOT);
 	td_mig_export_td_and_vcpus(&m);
 	td_mig_export_start_token(&m);
 
 	td_mig_dest_create(&d, &m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &m, 0);
 	for (i = 0; i < 2; i++)
 		td_vcpu_run_to_done(d.vcpus[i]);
 	td_mig_dest_free(&d);

@@ -155,87 +155,18 @@ static void collect(struct td_ring *r, unsigned long *bitmap)
 	}
 }
 
-static struct td_mig_bundle *next_bundle(struct td_mig *m)
-{
-	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
-	return &m->bundles[m->nr_bundles++];
-}
-
-struct batch {
-	struct td_mig *m;
-	u64 gpa_list[TDX_MIG_BUF_LIST_PAGES_MAX];
-	u32 nr;
-	u32 nr_exported;
-};
-
-static void flush_batch(struct batch *b)
-{
-	struct td_mig_bundle *bundle;
-	u64 hw_error;
-	int i, ret;
-
-	if (!b->nr)
-		return;
-
-	bundle = next_bundle(b->m);
-	ret = __td_mig_export_mem(&b->m->streams[0], b->gpa_list, b->nr, bundle, &hw_error);
-	TEST_ASSERT(!ret, "Export of memory failed, errno %d (%s), hw_error 0x%lx",
-		    errno, strerror(errno), hw_error);
-
-	for (i = 0; i < b->nr; i++)
-		b->nr_exported += !!(bundle->gpa_list[i] & TDX_MIG_GPA_ENTRY_OP_MASK);
-	b->nr = 0;
-}
-
-static void add_to_batch(struct batch *b, gpa_t gpa)
-{
-	b->gpa_list[b->nr++] = gpa | (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	if (b->nr == ARRAY_SIZE(b->gpa_list))
-		flush_batch(b);
-}
-
 /* Returns the number of pages that the TDX module was willing to export. */
 static u32 export_dirty(struct td_mig *m, const unsigned long *bitmap)
 {
-	struct batch b = { .m = m };
+	struct td_mig_batch b = { .m = m };
 	u64 page;
 
 	for (page = 0; page < MEM_PAGES; page++) {
 		if (test_bit(page, bitmap))
-			add_to_batch(&b, MEM_GPA + page * PAGE_SIZE);
+			td_mig_batch_add(&b, MEM_GPA + page * PAGE_SIZE);
 	}
-	flush_batch(&b);
+	td_mig_batch_flush(&b);
 	return b.nr_exported;
-}
-
-/* Memory that is not logged has to wait for the pause. */
-static void export_slots_without_log(struct td_mig *m)
-{
-	struct userspace_mem_region *region;
-	sparsebit_idx_t first, last, pfn;
-	struct batch b = { .m = m };
-	int ctr;
-
-	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
-		if (region->region.slot == MEM_SLOT ||
-		    !sparsebit_any_set(region->protected_phy_pages))
-			continue;
-
-		sparsebit_for_each_set_range(region->protected_phy_pages, first, last) {
-			for (pfn = first; pfn <= last; pfn++)
-				add_to_batch(&b, pfn << m->src->page_shift);
-		}
-	}
-	flush_batch(&b);
-}
-
-static void export_track(struct td_mig *m)
-{
-	u64 hw_error;
-	int ret = __td_mig_export_track(&m->streams[0], false, next_bundle(m), &hw_error);
-
-	TEST_ASSERT(!ret, "Export of an epoch token failed, errno %d (%s), hw_error 0x%lx",
-		    errno, strerror(errno), hw_error);
 }
 
 /* A live session, in which all pages of the slot are blocked. */
@@ -274,7 +205,7 @@ static void finish(struct td_ring *r, struct td_mig *m, unsigned long *bitmap, u
 	collect(r, bitmap);
 	TEST_ASSERT_EQ(get_log(m->src, log), 0);
 	TEST_ASSERT_EQ(export_dirty(m, bitmap), count_dirty(bitmap));
-	export_slots_without_log(m);
+	td_mig_export_other_slots(m, MEM_SLOT);
 	td_mig_export_td_and_vcpus(m);
 	td_mig_export_start_token(m);
 
@@ -370,12 +301,12 @@ TD_TEST(page_whose_export_is_canceled_is_in_the_bitmap)
 	begin(&r, &m);
 	bitmap_fill(bitmap, MEM_PAGES);
 	TEST_ASSERT_EQ(export_dirty(&m, bitmap), MEM_PAGES);
-	export_track(&m);
+	td_mig_export_track(&m);
 
-	gpa = MEM_GPA | (u64)TDX_MIG_GPA_OP_CANCEL << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &gpa, 1, next_bundle(&m), &hw_error),
+	gpa = td_gpa_entry(MEM_GPA, TDX_MIG_GPA_OP_CANCEL);
+	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &gpa, 1, td_mig_next_bundle(&m), &hw_error),
 		    "Cannot cancel, errno %d, hw_error 0x%lx", errno, hw_error);
-	export_track(&m);
+	td_mig_export_track(&m);
 	TEST_ASSERT_EQ(get_log(vm, bitmap), 1);
 	TEST_ASSERT(test_bit(0, bitmap), "The canceled page is not dirty");
 	td_vcpu_run_to_sync(vcpu, 1);
@@ -451,10 +382,6 @@ TD_TEST(vcpu_whose_ring_is_full_waits_for_userspace)
 
 TD_TEST(pages_that_are_mapped_in_advance_go_to_the_bitmap_when_the_ring_is_full)
 {
-	struct kvm_pre_fault_memory range = {
-		.gpa = MEM_GPA,
-		.size = MEM_PAGES * PAGE_SIZE,
-	};
 	unsigned long bitmap[BITMAP_WORDS], ring[BITMAP_WORDS] = {};
 	struct td_ring r;
 	struct kvm_vm *vm = create_td(RING_ENTRIES_MIN, guest_code, &r);
@@ -466,9 +393,7 @@ TD_TEST(pages_that_are_mapped_in_advance_go_to_the_bitmap_when_the_ring_is_full)
 	get_log(vm, bitmap);
 	clear_log(vm, bitmap);
 
-	while (range.size)
-		TEST_ASSERT(!__vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range) ||
-			    errno == EINTR || errno == EAGAIN, "errno %d", errno);
+	td_pre_fault(vcpu, MEM_GPA, MEM_PAGES * PAGE_SIZE);
 
 	get_log(vm, bitmap);
 	nr = td_ring_harvest(&r, ring);
@@ -650,7 +575,6 @@ TD_TEST(entries_whose_slot_is_gone_are_reset_without_effect)
 	struct td_ring r;
 	struct td_mig m;
 	struct kvm_vm *vm = create_td(RING_ENTRIES, guest_code_few, &r);
-	struct kvm_vcpu *vcpu = r.vcpu;
 	u64 blocks;
 
 	begin_with_few(&r, &m);
@@ -717,7 +641,7 @@ static void migrate(u32 nr_entries)
 		if (rounds < 8) {
 			/* Pages that are written meanwhile are refused, and dirty again. */
 			export_dirty(&m, bitmap);
-			export_track(&m);
+			td_mig_export_track(&m);
 			memset(bitmap, 0, sizeof(bitmap));
 			rounds++;
 		}

@@ -8,9 +8,7 @@
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
-#include "tdx_worker.h"
+#include "tdx_mig_test.h"
 
 /* Groups of pages, each in a state of its own when the session is given up. */
 #define GROUP_NR_PAGES		8UL
@@ -32,22 +30,12 @@ kvm_static_assert(PENDING_END <= TD_WORKER_NR_PAGES);
 
 #define NR_SESSIONS		8
 
-static int cmd(struct td_mig_stream *s, u32 id, u64 *hw_error)
-{
-	u64 nr = 1;
-
-	return __td_mig_cmd_nr(s, id, &nr, hw_error);
-}
+TD_WORKER_FIXTURE(td_worker, 1);
+TD_WORKER_FIXTURE(td_workers, 2);
 
 static void prefault(struct td_worker *w, u64 first, u64 nr)
 {
-	struct kvm_pre_fault_memory range = {
-		.gpa = td_worker_gpa(first),
-		.size = nr * PAGE_SIZE,
-	};
-
-	while (range.size)
-		vcpu_ioctl(w->vcpus[0], KVM_PRE_FAULT_MEMORY, &range);
+	td_pre_fault(w->vcpus[0], td_worker_gpa(first), nr * PAGE_SIZE);
 }
 
 /* Have pages in all states that a live session knows. */
@@ -62,7 +50,7 @@ static void mix_states(struct td_worker *w, struct td_mig *m)
 	td_worker_clear_log(w, DIRTY_BLOCKED_FIRST, 2 * GROUP_NR_PAGES);
 	td_worker_clear_log(w, PENDING_BLOCKED_FIRST, PENDING_NR_PAGES);
 	td_worker_export(m, TDX_MIG_GPA_OP_CANCEL, CANCELED_FIRST, GROUP_NR_PAGES);
-	td_worker_track(m);
+	td_mig_export_track(m);
 }
 
 /* All states are as before the session: pages can be used, and removed. */
@@ -103,54 +91,47 @@ static void go_to_step(struct td_worker *w, struct td_mig *m, enum source_step s
 	if (step >= SOURCE_PAUSED_SENT)
 		td_mig_export_all_mem(m);
 	if (step == SOURCE_TD_STATE)
-		TEST_ASSERT(!cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD, NULL),
+		TEST_ASSERT(!td_mig_try_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD),
 			    "Export of the TD state failed, errno %d", errno);
 	if (step == SOURCE_VCPU_STATE)
 		td_mig_export_td_and_vcpus(m);
 }
 
-TD_TEST(source_goes_on_after_an_abort_before_the_start_token)
+TD_TEST_F(td_workers, source_goes_on_after_an_abort_before_the_start_token)
 {
 	enum source_step step;
-	struct td_worker w;
-	struct td_mig m;
 
-	td_worker_create(&w, 2);
 	for (step = 0; step < SOURCE_NR_STEPS; step++) {
-		go_to_step(&w, &m, step);
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		TD_EXPECT_ERRNO(EBUSY, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL));
-		td_mig_free(&m);
-		check_states(&w);
+		go_to_step(&self->w, &self->m, step);
+		td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&self->m.streams[0],
+						      KVM_TDX_MIG_EXPORT_ABORT));
+		td_mig_free(&self->m);
+		check_states(&self->w);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(&self->w, 1);
 }
 
-TD_TEST(vcpus_do_not_notice_that_a_live_session_is_aborted)
+TD_TEST_F(td_workers, vcpus_do_not_notice_that_a_live_session_is_aborted)
 {
 	struct td_worker_thread t[2];
-	struct td_worker w;
-	struct td_mig m;
 	int i;
 
-	td_worker_create(&w, 2);
-	td_worker_start(&t[0], &w, 0, TD_WORKER_CALL_STORM, 0, 2);
-	td_worker_start(&t[1], &w, 1, TD_WORKER_WRITE_STORM, 2, 16);
+	td_worker_start(&t[0], &self->w, 0, TD_WORKER_CALL_STORM, 0, 2);
+	td_worker_start(&t[1], &self->w, 1, TD_WORKER_WRITE_STORM, 2, 16);
 	for (i = 0; i < NR_SESSIONS; i++) {
-		td_worker_begin(&w, &m, 1);
-		td_worker_clear_log(&w, 0, TD_WORKER_NR_OLD);
-		td_worker_export(&m, TDX_MIG_GPA_OP_MIGRATE, 0, TD_WORKER_NR_OLD);
+		td_worker_begin(&self->w, &self->m, 1);
+		td_worker_clear_log(&self->w, 0, TD_WORKER_NR_OLD);
+		td_worker_export(&self->m, TDX_MIG_GPA_OP_MIGRATE, 0, TD_WORKER_NR_OLD);
 		td_worker_wait(&t[0], 1);
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_free(&m);
+		td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_free(&self->m);
 		td_worker_wait(&t[0], 2);
 		td_worker_wait(&t[1], 1);
 	}
 	td_worker_stop(t, 2);
-	td_worker_check(&w);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_check(&self->w);
+	td_worker_migrate(&self->w, 1);
 }
 
 static void punch_all_memory(struct kvm_vm *vm)
@@ -168,21 +149,16 @@ static void punch_all_memory(struct kvm_vm *vm)
 	}
 }
 
-TD_TEST(abort_ends_although_no_page_is_left)
+TD_TEST_F(td_worker, abort_ends_although_no_page_is_left)
 {
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_mig_export_pause(&m);
-	td_worker_export(&m, TDX_MIG_GPA_OP_MIGRATE, 0, 1);
-	punch_all_memory(w.vm);
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_STATE_TD, NULL));
-	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_mig_export_pause(&self->m);
+	td_worker_export(&self->m, TDX_MIG_GPA_OP_MIGRATE, 0, 1);
+	punch_all_memory(self->w.vm);
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0],
+						  KVM_TDX_MIG_EXPORT_STATE_TD));
+	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(self->w.vcpus[0]));
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 }
 
 /* --------------------------------------------------------------- the tokens */
@@ -206,14 +182,14 @@ static void expect_refused(struct td_worker *w, struct td_mig *m,
 	int ret;
 
 	*m->streams[0].mbmd = *token;
-	ret = cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL);
+	ret = td_mig_try_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 	TEST_ASSERT(ret == -1 && errno == expected, "Abort returned %d, errno %d, expected %d",
 		    ret, errno, expected);
 	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w->vcpus[0]));
-	TD_EXPECT_ERRNO(EBUSY, cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD, NULL));
+	TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD));
 }
 
-TD_TEST(forged_token_does_not_wake_the_source)
+TD_TEST_F(td_worker, forged_token_does_not_wake_the_source)
 {
 	static const struct {
 		size_t offset;
@@ -231,34 +207,29 @@ TD_TEST(forged_token_does_not_wake_the_source)
 		{ offsetof(struct tdx_mig_mbmd, mac), EIO },
 	};
 	struct tdx_mig_mbmd token, forged;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 	int i;
 
-	td_worker_create(&w, 1);
-	send_all(&w, &m);
-	td_mig_dest_create(&d, &m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 2);
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	token = *d.streams[0].mbmd;
+	send_all(&self->w, &self->m);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 2);
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	token = *self->d.streams[0].mbmd;
 
 	memset(&forged, 0, sizeof(forged));
-	expect_refused(&w, &m, &forged, EINVAL);
-	expect_refused(&w, &m, &m.bundles[m.nr_bundles - 1].mbmd, EINVAL);
+	expect_refused(&self->w, &self->m, &forged, EINVAL);
+	expect_refused(&self->w, &self->m, &self->m.bundles[self->m.nr_bundles - 1].mbmd, EINVAL);
 	for (i = 0; i < ARRAY_SIZE(fields); i++) {
 		forged = token;
 		((u8 *)&forged)[fields[i].offset] ^= 1;
-		expect_refused(&w, &m, &forged, fields[i].expected);
+		expect_refused(&self->w, &self->m, &forged, fields[i].expected);
 	}
 
-	use_token(&m, &token);
-	TD_EXPECT_ERRNO(EBUSY, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL));
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	check_states(&w);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	use_token(&self->m, &token);
+	TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
+	td_mig_dest_free(&self->d);
+	td_mig_free(&self->m);
+	check_states(&self->w);
+	td_worker_migrate(&self->w, 1);
 }
 
 static void get_token(struct td_mig *m, struct tdx_mig_mbmd *token)
@@ -341,47 +312,43 @@ static int last_bundle(struct td_mig *m, enum dest_step step)
 static void expect_dead(struct td_mig_dest *d)
 {
 	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(d->vcpus[0]));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE, NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_MEM, NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_STATE_TD, NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_STATE_VP, NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_TRACK, NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_COMMIT, NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_END, NULL));
-	TD_EXPECT_ERRNO(EINVAL, cmd(&d->streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_MEM));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_STATE_TD));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_STATE_VP));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_TRACK));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_COMMIT));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_END));
+	TD_EXPECT_ERRNO(EINVAL, td_mig_try_cmd(&d->streams[0], KVM_TDX_MIG_EXPORT_ABORT));
 }
 
-TD_TEST(source_goes_on_when_the_destination_aborts_in_any_phase)
+TD_TEST_F(td_workers, source_goes_on_when_the_destination_aborts_in_any_phase)
 {
 	enum dest_step step;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 
-	td_worker_create(&w, 2);
 	for (step = 0; step < DEST_NR_STEPS; step++) {
-		send_all(&w, &m);
-		td_mig_dest_create(&d, &m);
-		TD_EXPECT_ERRNO(EBUSY, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT, NULL));
-		td_mig_import(&d, &m, 0, last_bundle(&m, step));
-		td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-		expect_dead(&d);
+		send_all(&self->w, &self->m);
+		td_mig_dest_create(&self->d, &self->m);
+		TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&self->d.streams[0],
+						      KVM_TDX_MIG_IMPORT_ABORT));
+		td_mig_import(&self->d, &self->m, 0, last_bundle(&self->m, step));
+		td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+		expect_dead(&self->d);
 
 		/* A token that got lost can be had again. */
 		if (step & 1) {
-			memset(d.streams[0].mbmd, 0, sizeof(*d.streams[0].mbmd));
-			td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+			memset(self->d.streams[0].mbmd, 0, sizeof(*self->d.streams[0].mbmd));
+			td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
 		}
-		use_token(&m, d.streams[0].mbmd);
-		td_mig_dest_free(&d);
-		td_mig_free(&m);
-		check_states(&w);
+		use_token(&self->m, self->d.streams[0].mbmd);
+		td_mig_dest_free(&self->d);
+		td_mig_free(&self->m);
+		check_states(&self->w);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(&self->w, 1);
 }
 
-TD_TEST(source_goes_on_when_an_import_has_failed)
+TD_TEST_F(td_worker, source_goes_on_when_an_import_has_failed)
 {
 	static const u32 imports[] = {
 		KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE,
@@ -390,51 +357,38 @@ TD_TEST(source_goes_on_when_an_import_has_failed)
 		KVM_TDX_MIG_IMPORT_STATE_VP,
 	};
 	struct td_mig_bundle *b;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 	int i, first;
 
-	td_worker_create(&w, 1);
 	for (i = 0; i < ARRAY_SIZE(imports); i++) {
-		send_all(&w, &m);
-		td_mig_dest_create(&d, &m);
-		first = td_mig_find_bundle(&m, imports[i]);
-		td_mig_import(&d, &m, 0, first - 1);
-		b = &m.bundles[first];
+		send_all(&self->w, &self->m);
+		td_mig_dest_create(&self->d, &self->m);
+		first = td_mig_find_bundle(&self->m, imports[i]);
+		td_mig_import(&self->d, &self->m, 0, first - 1);
+		b = &self->m.bundles[first];
 		b->pages[0] ^= 1;
-		TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, b, NULL));
-		expect_dead(&d);
-		td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-		expect_dead(&d);
-		use_token(&m, d.streams[0].mbmd);
-		td_mig_dest_free(&d);
-		td_mig_free(&m);
-		check_states(&w);
+		TD_EXPECT_ERRNO(EIO, __td_mig_import(self->d.streams, b, NULL));
+		expect_dead(&self->d);
+		td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+		expect_dead(&self->d);
+		use_token(&self->m, self->d.streams[0].mbmd);
+		td_mig_dest_free(&self->d);
+		td_mig_free(&self->m);
+		check_states(&self->w);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(&self->w, 1);
 }
 
-TD_TEST(committed_destination_cannot_abort_and_the_source_stays_stopped)
+TD_TEST_F(td_worker, committed_destination_cannot_abort_and_the_source_stays_stopped)
 {
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	send_all(&w, &m);
-	td_mig_dest_create(&d, &m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
-	TD_EXPECT_ERRNO(EBUSY, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT, NULL));
-	expect_refused(&w, &m, d.streams[0].mbmd, EINVAL);
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END);
-	td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
-	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	send_all(&self->w, &self->m);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 1);
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
+	TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT));
+	expect_refused(&self->w, &self->m, self->d.streams[0].mbmd, EINVAL);
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_END);
+	td_worker_run(&self->w, self->d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
+	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(self->w.vcpus[0]));
 }
 
 int main(int argc, char *argv[])

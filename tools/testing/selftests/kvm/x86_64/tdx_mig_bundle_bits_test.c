@@ -10,8 +10,8 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_postcopy.h"
+#include "tdx_mig_test.h"
 #include "tdx_sim_util.h"
-#include "tdx_test.h"
 
 /* Bits that no entry may have, whatever its operation. */
 #define ENTRY_RESERVED		(TDX_MIG_GPA_ENTRY_LEVEL_MASK | GENMASK_ULL(6, 3) |	\
@@ -30,27 +30,7 @@
 #define NO_MEMORY_BIT		40
 #define NO_MEMORY_GPA		BIT_ULL(NO_MEMORY_BIT)
 
-static void guest_sync_and_done(void)
-{
-	GUEST_SYNC(1);
-	GUEST_DONE();
-}
-
-static void create_source(struct td_mig *m)
-{
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_sync_and_done, &vcpu);
-
-	td_launch(vm);
-	td_vcpu_run_to_sync(vcpu, 1);
-	td_mig_init(m, vm, &vcpu, 1, 1);
-}
-
-static void free_source(struct td_mig *m)
-{
-	td_mig_free(m);
-	kvm_vm_free(m->src);
-}
+TD_MIG_FIXTURE(td_mig, td_mig_create_plain_src);
 
 static u64 set_op(u64 entry, u64 op)
 {
@@ -121,45 +101,41 @@ static void check_export_entries(struct td_mig *m, u64 first)
 	}
 }
 
-TD_TEST(export_refuses_each_malformed_entry_and_the_session_goes_on)
+TD_TEST_F(td_mig, export_refuses_each_malformed_entry_and_the_session_goes_on)
 {
 	struct td_mig_bundle b;
-	struct td_mig m;
 	u64 first;
 
-	create_source(&m);
-	first = td_gpa_entry(find_distant_page(&m, TD_BOOT_GPA), TDX_MIG_GPA_OP_MIGRATE);
-	td_mig_export_immutable(&m);
-	check_export_entries(&m, first);
-	td_mig_export_pause(&m);
-	check_export_entries(&m, first);
+	first = td_gpa_entry(find_distant_page(&self->m, TD_BOOT_GPA), TDX_MIG_GPA_OP_MIGRATE);
+	td_mig_export_immutable(&self->m);
+	check_export_entries(&self->m, first);
+	td_mig_export_pause(&self->m);
+	check_export_entries(&self->m, first);
 
 	/* No refusal has exported it, nor claimed it for the epoch. */
-	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &first, 1, &b, NULL), "errno %d", errno);
+	TEST_ASSERT(!__td_mig_export_mem(&self->m.streams[0], &first, 1, &b, NULL), "errno %d",
+		    errno);
 	TEST_ASSERT_EQ(b.gpa_list[0], first);
 	td_mig_bundle_free(&b);
 
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_vcpu_run_to_done(m.src_vcpus[0]);
-	free_source(&m);
+	td_mig_export_all_mem(&self->m);
+	td_mig_export_td_and_vcpus(&self->m);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(self->vcpu);
 }
 
-TD_TEST(export_refuses_each_malformed_entry_after_the_start_token)
+TD_TEST_F(td_mig, export_refuses_each_malformed_entry_after_the_start_token)
 {
 	struct td_mig_bundle b;
-	struct td_mig m;
 	u64 first;
 
-	create_source(&m);
-	first = td_gpa_entry(find_distant_page(&m, TD_BOOT_GPA), TDX_MIG_GPA_OP_MIGRATE);
-	td_postcopy_export_states(&m);
-	check_export_entries(&m, first);
-	TEST_ASSERT(!__td_mig_export_mem(&m.streams[0], &first, 1, &b, NULL), "errno %d", errno);
+	first = td_gpa_entry(find_distant_page(&self->m, TD_BOOT_GPA), TDX_MIG_GPA_OP_MIGRATE);
+	td_postcopy_export_states(&self->m);
+	check_export_entries(&self->m, first);
+	TEST_ASSERT(!__td_mig_export_mem(&self->m.streams[0], &first, 1, &b, NULL), "errno %d",
+		    errno);
 	TEST_ASSERT_EQ(b.gpa_list[0], first);
 	td_mig_bundle_free(&b);
-	free_source(&m);
 }
 
 /* --------------------------------------------------------------------- import */
@@ -269,54 +245,40 @@ static void check_ops(struct td_mig_dest *d, struct td_mig_bundle *b, bool out_o
 	b->gpa_list[ENTRY_PAGE] = entry;
 }
 
-TD_TEST(import_refuses_each_malformed_entry_and_the_session_goes_on)
+TD_TEST_F(td_mig, import_refuses_each_malformed_entry_and_the_session_goes_on)
 {
-	struct td_mig_dest d;
-	struct td_mig m;
 	int mem;
 
-	create_source(&m);
-	td_mig_dest_create(&d, &m);
-	td_mig_export_immutable(&m);
-	td_mig_export_pause(&m);
-	export_all_kinds(&m, find_distant_page(&m, TD_BOOT_GPA));
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_export_start_token(&m);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export_immutable(&self->m);
+	td_mig_export_pause(&self->m);
+	export_all_kinds(&self->m, find_distant_page(&self->m, TD_BOOT_GPA));
+	td_mig_export_rest(&self->m);
 
-	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-	td_mig_import(&d, &m, 0, mem - 1);
-	check_import_entries(&d, &m.bundles[mem], false);
-	check_ops(&d, &m.bundles[mem], false);
+	mem = td_mig_import_up_to(&self->d, &self->m, KVM_TDX_MIG_IMPORT_MEM);
+	check_import_entries(&self->d, &self->m.bundles[mem], false);
+	check_ops(&self->d, &self->m.bundles[mem], false);
 
-	td_mig_import(&d, &m, mem, mem);
-	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(d.streams, &m.bundles[mem], NULL));
-	td_mig_import(&d, &m, mem + 1, m.nr_bundles - 1);
-	td_mig_import_end(&d);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	free_source(&m);
+	td_mig_import(&self->d, &self->m, mem, mem);
+	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(self->d.streams, &self->m.bundles[mem], NULL));
+	td_mig_import_rest(&self->d, &self->m, mem + 1);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
-TD_TEST(import_refuses_each_malformed_entry_after_the_start_token)
+TD_TEST_F(td_mig, import_refuses_each_malformed_entry_after_the_start_token)
 {
 	struct td_mig_bundle *b;
-	struct td_mig_dest d;
 	struct td_postcopy p;
-	struct td_mig m;
 
-	create_source(&m);
-	td_postcopy_start(&p, &m, &d);
-	export_all_kinds(&m, find_distant_page(&m, TD_BOOT_GPA));
-	b = &m.bundles[m.nr_bundles - 1];
-	check_import_entries(&d, b, true);
-	check_ops(&d, b, true);
-	td_postcopy_import(&d, b);
+	td_postcopy_start(&p, &self->m, &self->d);
+	export_all_kinds(&self->m, find_distant_page(&self->m, TD_BOOT_GPA));
+	b = &self->m.bundles[self->m.nr_bundles - 1];
+	check_import_entries(&self->d, b, true);
+	check_ops(&self->d, b, true);
+	td_postcopy_import(&self->d, b);
 
 	td_postcopy_move_image(&p);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	free_source(&m);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
 /* -------------------------------------------------------------- headers, tokens */
@@ -343,76 +305,59 @@ static void check_memory_header(struct td_mig_dest *d, struct td_mig_bundle *b)
 	}
 }
 
-TD_TEST(no_bit_of_a_memory_header_can_be_changed_and_the_session_goes_on)
+TD_TEST_F(td_mig, no_bit_of_a_memory_header_can_be_changed_and_the_session_goes_on)
 {
-	struct td_mig_dest d;
-	struct td_mig m;
 	int mem;
 
-	create_source(&m);
-	td_mig_dest_create(&d, &m);
-	td_mig_export(&m);
-	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-	td_mig_import(&d, &m, 0, mem - 1);
-	check_memory_header(&d, &m.bundles[mem]);
-	td_mig_import(&d, &m, mem, m.nr_bundles - 1);
-	td_mig_import_end(&d);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	free_source(&m);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	mem = td_mig_import_up_to(&self->d, &self->m, KVM_TDX_MIG_IMPORT_MEM);
+	check_memory_header(&self->d, &self->m.bundles[mem]);
+	td_mig_import_rest(&self->d, &self->m, mem);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
-TD_TEST(no_bit_of_a_memory_header_can_be_changed_after_the_start_token)
+TD_TEST_F(td_mig, no_bit_of_a_memory_header_can_be_changed_after_the_start_token)
 {
 	struct td_mig_bundle b;
-	struct td_mig_dest d;
 	struct td_postcopy p;
-	struct td_mig m;
 	gpa_t gpa = TD_BOOT_GPA;
 
-	create_source(&m);
-	td_postcopy_start(&p, &m, &d);
-	td_postcopy_export(&m, 0, &gpa, 1, &b);
-	check_memory_header(&d, &b);
-	td_postcopy_import(&d, &b);
+	td_postcopy_start(&p, &self->m, &self->d);
+	td_postcopy_export(&self->m, 0, &gpa, 1, &b);
+	check_memory_header(&self->d, &b);
+	td_postcopy_import(&self->d, &b);
 	td_mig_bundle_free(&b);
 	td_postcopy_move_image(&p);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	free_source(&m);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
-TD_TEST(no_bit_of_an_abort_token_can_be_changed_and_the_right_one_is_accepted)
+TD_TEST_F(td_mig, no_bit_of_an_abort_token_can_be_changed_and_the_right_one_is_accepted)
 {
 	struct td_mig_stream *s;
-	struct td_mig_dest d;
-	struct td_mig m;
 	u64 hw_error;
 	int i, ret;
 
-	create_source(&m);
-	td_mig_dest_create(&d, &m);
-	td_mig_export(&m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 1);
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
 
-	s = &m.streams[0];
+	s = &self->m.streams[0];
 	for (i = 0; i < NR_MBMD_BITS; i++) {
-		*s->mbmd = *d.streams[0].mbmd;
+		*s->mbmd = *self->d.streams[0].mbmd;
 		((u8 *)s->mbmd)[i / 8] ^= BIT(i % 8);
 		ret = __td_mig_cmd_nr(s, KVM_TDX_MIG_EXPORT_ABORT, NULL, &hw_error);
 		TEST_ASSERT(ret == -1 && ((errno == EINVAL && !hw_error) ||
 					  (errno == EIO && is_header_error(hw_error))),
 			    "Token bit %d: returned %d, errno %d (%s), hw_error 0x%lx", i, ret,
 			    errno, strerror(errno), hw_error);
-		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(m.src_vcpus[0]));
+		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(self->vcpu));
 	}
 
-	*s->mbmd = *d.streams[0].mbmd;
+	*s->mbmd = *self->d.streams[0].mbmd;
 	td_mig_cmd(s, KVM_TDX_MIG_EXPORT_ABORT);
-	td_vcpu_run_to_done(m.src_vcpus[0]);
-	td_mig_dest_free(&d);
-	free_source(&m);
+	td_vcpu_run_to_done(self->vcpu);
 }
 
 int main(int argc, char *argv[])

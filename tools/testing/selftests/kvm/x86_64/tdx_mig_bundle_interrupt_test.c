@@ -6,164 +6,120 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_postcopy.h"
-#include "tdx_mig_util.h"
+#include "tdx_mig_test.h"
 #include "tdx_sim_util.h"
-#include "tdx_test.h"
-
-#define NR_DATA_PAGES		32
-#define NR_DATA_WORDS		(NR_DATA_PAGES * PAGE_SIZE / sizeof(u64))
 
 #define TDX_INTERRUPTED_BUSY	0x8000020600000000ULL
 
-static u64 data[NR_DATA_WORDS] __aligned(PAGE_SIZE);
+TD_MIG_FIXTURE(td_mig, td_mig_create_data_src);
 
-static void guest_keep_data(void)
-{
-	u64 i;
-
-	for (i = 0; i < NR_DATA_WORDS; i++)
-		data[i] = i * i + 1;
-	GUEST_SYNC(1);
-	for (i = 0; i < NR_DATA_WORDS; i++)
-		GUEST_ASSERT_EQ(data[i], i * i + 1);
-	GUEST_DONE();
-}
-
+/* A case that failed may have left them on. */
 static void set_knobs(u32 interrupt_every, u32 busy_interrupt_every)
 {
 	td_sim_interrupt_every(interrupt_every);
 	td_sim_busy_interrupt_every(busy_interrupt_every);
 }
 
-static void source_create(struct td_mig *m)
-{
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm;
-
-	/* A case that failed may have left them on. */
-	set_knobs(0, 0);
-	vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_keep_data, &vcpu);
-	td_launch(vm);
-	td_vcpu_run_to_sync(vcpu, 1);
-	td_mig_init(m, vm, &vcpu, 1, 1);
-}
-
-static void source_free(struct td_mig *m)
-{
-	td_mig_free(m);
-	kvm_vm_free(m->src);
-}
-
 /* All of memory in both directions, in as many parts as @interrupts and @busy say. */
-static void migrate_in_parts(u32 interrupts, u32 busy)
+static void migrate_in_parts(struct td_mig *m, struct td_mig_dest *d, u32 interrupts, u32 busy)
 {
-	struct td_mig_dest d;
 	u64 exported, imported;
-	struct td_mig m;
 	int mem, td;
 
-	source_create(&m);
-	td_mig_dest_create(&d, &m);
-	td_mig_export_immutable(&m);
-	td_mig_export_pause(&m);
+	set_knobs(0, 0);
+	td_mig_dest_create(d, m);
+	td_mig_export_immutable(m);
+	td_mig_export_pause(m);
 
 	exported = td_sim_count_leaf(TDH_EXPORT_MEM);
 	set_knobs(interrupts, busy);
-	td_mig_export_all_mem(&m);
+	td_mig_export_all_mem(m);
 	set_knobs(0, 0);
 	exported = td_sim_count_leaf(TDH_EXPORT_MEM) - exported;
-	TEST_ASSERT(exported > NR_DATA_PAGES / (interrupts ?: busy), "%lu calls for the export",
+	TEST_ASSERT(exported > TD_MIG_DATA_PAGES / (interrupts ?: busy), "%lu calls for the export",
 		    exported);
 
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_export_start_token(&m);
-	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-	td = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_STATE_TD);
-	td_mig_import(&d, &m, 0, mem - 1);
+	td_mig_export_td_and_vcpus(m);
+	td_mig_export_start_token(m);
+	mem = td_mig_find_bundle(m, KVM_TDX_MIG_IMPORT_MEM);
+	td = td_mig_find_bundle(m, KVM_TDX_MIG_IMPORT_STATE_TD);
+	td_mig_import(d, m, 0, mem - 1);
 
 	imported = td_sim_count_leaf(TDH_IMPORT_MEM);
 	set_knobs(interrupts, busy);
-	td_mig_import(&d, &m, mem, td - 1);
+	td_mig_import(d, m, mem, td - 1);
 	set_knobs(0, 0);
 	imported = td_sim_count_leaf(TDH_IMPORT_MEM) - imported;
-	TEST_ASSERT(imported > NR_DATA_PAGES / (interrupts ?: busy), "%lu calls for the import",
+	TEST_ASSERT(imported > TD_MIG_DATA_PAGES / (interrupts ?: busy), "%lu calls for the import",
 		    imported);
 
-	td_mig_import(&d, &m, td, m.nr_bundles - 1);
-	td_mig_import_end(&d);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	source_free(&m);
+	td_mig_import_rest(d, m, td);
+	td_vcpu_run_to_done(d->vcpus[0]);
 }
 
-TD_TEST(td_migrates_while_bundles_are_interrupted)
+TD_TEST_F(td_mig, td_migrates_while_bundles_are_interrupted)
 {
-	migrate_in_parts(1, 0);
+	migrate_in_parts(&self->m, &self->d, 1, 0);
 }
 
-TD_TEST(td_migrates_while_bundles_give_way_at_each_page)
+TD_TEST_F(td_mig, td_migrates_while_bundles_give_way_at_each_page)
 {
-	migrate_in_parts(0, 2);
+	migrate_in_parts(&self->m, &self->d, 0, 2);
 }
 
-TD_TEST(td_migrates_while_bundles_give_way_now_and_then)
+TD_TEST_F(td_mig, td_migrates_while_bundles_give_way_now_and_then)
 {
-	migrate_in_parts(0, 7);
+	migrate_in_parts(&self->m, &self->d, 0, 7);
 }
 
-TD_TEST(td_migrates_while_bundles_give_way_and_are_interrupted)
+TD_TEST_F(td_mig, td_migrates_while_bundles_give_way_and_are_interrupted)
 {
-	migrate_in_parts(1, 2);
+	migrate_in_parts(&self->m, &self->d, 1, 2);
 }
 
 /* The part that is there cannot be sent, and the stream cannot go on without it. */
-TD_TEST(export_that_only_gives_way_ends_the_session)
+TD_TEST_F(td_mig, export_that_only_gives_way_ends_the_session)
 {
 	struct td_mig_bundle b;
 	u64 hw_error, entry;
-	struct td_mig m;
 	gpa_t *gpas;
 	u32 nr;
 
-	source_create(&m);
-	td_mig_export_immutable(&m);
-	td_mig_export_pause(&m);
+	set_knobs(0, 0);
+	td_mig_export_immutable(&self->m);
+	td_mig_export_pause(&self->m);
 
-	gpas = td_mig_list_pages(&m, &nr);
+	gpas = td_mig_list_pages(&self->m, &nr);
 	entry = td_gpa_entry(gpas[0], TDX_MIG_GPA_OP_MIGRATE);
 	free(gpas);
 	td_sim_busy_interrupt_every(1);
-	TD_EXPECT_ERRNO(ECANCELED, __td_mig_export_mem(&m.streams[0], &entry, 1, &b, &hw_error));
+	TD_EXPECT_ERRNO(ECANCELED, __td_mig_export_mem(&self->m.streams[0], &entry, 1, &b,
+						       &hw_error));
 	td_sim_busy_interrupt_every(0);
 	TEST_ASSERT_EQ(hw_error, TDX_INTERRUPTED_BUSY);
-	TD_EXPECT_ERRNO(ECANCELED, __td_mig_export_mem(&m.streams[0], &entry, 1, &b, &hw_error));
+	TD_EXPECT_ERRNO(ECANCELED, __td_mig_export_mem(&self->m.streams[0], &entry, 1, &b,
+						       &hw_error));
 	TEST_ASSERT_EQ(hw_error, 0UL);
-	source_free(&m);
 }
 
-TD_TEST(import_that_only_gives_way_fails)
+TD_TEST_F(td_mig, import_that_only_gives_way_fails)
 {
 	struct td_mig_bundle *b;
-	struct td_mig_dest d;
-	struct td_mig m;
 	u64 hw_error;
 	int mem;
 
-	source_create(&m);
-	td_mig_dest_create(&d, &m);
-	td_mig_export(&m);
-	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-	td_mig_import(&d, &m, 0, mem - 1);
+	set_knobs(0, 0);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	mem = td_mig_import_up_to(&self->d, &self->m, KVM_TDX_MIG_IMPORT_MEM);
 
-	b = &m.bundles[mem];
+	b = &self->m.bundles[mem];
 	td_sim_busy_interrupt_every(1);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, b, &hw_error));
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->d.streams, b, &hw_error));
 	td_sim_busy_interrupt_every(0);
 	TEST_ASSERT_EQ(hw_error, TDX_INTERRUPTED_BUSY);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, b, &hw_error));
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->d.streams, b, &hw_error));
 	TEST_ASSERT_EQ(hw_error, 0UL);
-	td_mig_dest_free(&d);
-	source_free(&m);
 }
 
 int main(int argc, char *argv[])

@@ -8,31 +8,13 @@
  */
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
-
-#define NR_DATA_PAGES		16
-#define NR_DATA_WORDS		(NR_DATA_PAGES * PAGE_SIZE / sizeof(u64))
+#include "tdx_mig_test.h"
 
 /* So that the small TD of this test takes several memory bundles. */
 #define NR_ENTRIES		64
 
 /* Bytes of lists and pages that are changed, one after another. */
 #define NR_SAMPLES		12
-
-static u64 data[NR_DATA_WORDS] __aligned(PAGE_SIZE);
-
-static void guest_keep_data(void)
-{
-	u64 i;
-
-	for (i = 0; i < NR_DATA_WORDS; i++)
-		data[i] = i * i + 1;
-	GUEST_SYNC(1);
-	for (i = 0; i < NR_DATA_WORDS; i++)
-		GUEST_ASSERT_EQ(data[i], i * i + 1);
-	GUEST_DONE();
-}
 
 struct attempt {
 	struct td_mig m;
@@ -42,23 +24,14 @@ struct attempt {
 	int at;
 };
 
-static void attempt_init_streams(struct attempt *a, u32 import_cmd, int nr_streams)
+static void attempt_create(struct attempt *a, int nr_streams)
 {
 	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_keep_data, &vcpu);
+	struct kvm_vm *vm = td_mig_create_data_src(&vcpu);
 
-	a->has_dest = false;
-	td_launch(vm);
-	td_vcpu_run_to_sync(vcpu, 1);
 	td_mig_init(&a->m, vm, &vcpu, 1, nr_streams);
 	a->m.nr_entries = NR_ENTRIES;
 	td_mig_export(&a->m);
-	a->at = td_mig_find_bundle(&a->m, import_cmd);
-}
-
-static void attempt_init(struct attempt *a, u32 import_cmd)
-{
-	attempt_init_streams(a, import_cmd, 1);
 }
 
 /* A destination that has all bundles before the one in question. */
@@ -86,12 +59,45 @@ static void attempt_free(struct attempt *a)
 	kvm_vm_free(a->m.src);
 }
 
+#define ATTEMPT_FIXTURE(_fixture)						\
+FIXTURE(_fixture)								\
+{										\
+	struct attempt a;							\
+};										\
+										\
+FIXTURE_VARIANT(_fixture)							\
+{										\
+	int nr_streams;								\
+};										\
+										\
+FIXTURE_SETUP(_fixture)								\
+{										\
+	attempt_create(&self->a, variant->nr_streams);				\
+}										\
+										\
+FIXTURE_TEARDOWN(_fixture)							\
+{										\
+	attempt_free(&self->a);							\
+}
+
+ATTEMPT_FIXTURE(attempt);
+TD_MIG_VARIANT(attempt, one_stream, 1);
+
+ATTEMPT_FIXTURE(attempt_streams);
+TD_MIG_VARIANT(attempt_streams, two_streams, 2);
+TD_MIG_VARIANT(attempt_streams, four_streams, 4);
+
+/* From now on it is about the first bundle that this command imports. */
+static void attempt_at(struct attempt *a, u32 import_cmd)
+{
+	a->at = td_mig_find_bundle(&a->m, import_cmd);
+}
+
 /* The session is intact: the rest arrives and the TD runs. */
 static void attempt_finish(struct attempt *a)
 {
 	attempt_begin(a);
-	td_mig_import(&a->d, &a->m, a->at, a->m.nr_bundles - 1);
-	td_mig_import_end(&a->d);
+	td_mig_import_rest(&a->d, &a->m, a->at);
 	td_vcpu_run_to_done(a->d.vcpus[0]);
 	attempt_drop_dest(a);
 }
@@ -193,120 +199,103 @@ static void flip_bytes(struct attempt *a, const struct td_mig_bundle *b, u8 *buf
 	}
 }
 
-static void change_state_bundle(u32 import_cmd)
+static void change_state_bundle(struct attempt *a, u32 import_cmd)
 {
 	static const u64 cut[] = { TDX_INCORRECT_MBMD_MAC, TDX_OPERAND_INVALID, 0 };
 	struct td_mig_bundle b;
-	struct attempt a;
 
-	attempt_init(&a, import_cmd);
-	flip_mbmd(&a);
+	attempt_at(a, import_cmd);
+	flip_mbmd(a);
 
-	b = a.m.bundles[a.at];
-	flip_bytes(&a, &b, b.pages, b.nr * PAGE_SIZE, "State byte", TDX_INCORRECT_MBMD_MAC);
+	b = a->m.bundles[a->at];
+	flip_bytes(a, &b, b.pages, b.nr * PAGE_SIZE, "State byte", TDX_INCORRECT_MBMD_MAC);
 	if (b.nr > 1) {
 		b.nr--;
-		expect_refused(&a, &b, "State pages", b.nr, cut);
+		expect_refused(a, &b, "State pages", b.nr, cut);
 	}
-	attempt_finish(&a);
-	attempt_free(&a);
+	attempt_finish(a);
 }
 
-TD_TEST(changed_immutable_state_is_refused)
+TD_TEST_F(attempt, changed_immutable_state_is_refused)
 {
-	change_state_bundle(KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+	change_state_bundle(&self->a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
 }
 
-TD_TEST(changed_td_state_is_refused)
+TD_TEST_F(attempt, changed_td_state_is_refused)
 {
-	change_state_bundle(KVM_TDX_MIG_IMPORT_STATE_TD);
+	change_state_bundle(&self->a, KVM_TDX_MIG_IMPORT_STATE_TD);
 }
 
-TD_TEST(changed_vcpu_state_is_refused)
+TD_TEST_F(attempt, changed_vcpu_state_is_refused)
 {
-	change_state_bundle(KVM_TDX_MIG_IMPORT_STATE_VP);
+	change_state_bundle(&self->a, KVM_TDX_MIG_IMPORT_STATE_VP);
 }
 
-TD_TEST(changed_start_token_is_refused)
+TD_TEST_F(attempt, changed_start_token_is_refused)
 {
-	struct attempt a;
-
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_TRACK);
-	flip_mbmd(&a);
-	attempt_finish(&a);
-	attempt_free(&a);
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_TRACK);
+	flip_mbmd(&self->a);
+	attempt_finish(&self->a);
 }
 
-TD_TEST(changed_header_of_a_memory_bundle_is_refused)
+TD_TEST_F(attempt, changed_header_of_a_memory_bundle_is_refused)
 {
-	struct attempt a;
-
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
-	flip_mbmd(&a);
-	attempt_finish(&a);
-	attempt_free(&a);
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_MEM);
+	flip_mbmd(&self->a);
+	attempt_finish(&self->a);
 }
 
-TD_TEST(changed_page_of_a_memory_bundle_is_refused)
+TD_TEST_F(attempt, changed_page_of_a_memory_bundle_is_refused)
 {
 	struct td_mig_bundle b;
-	struct attempt a;
 	u32 i;
 
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
-	b = a.m.bundles[a.at];
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_MEM);
+	b = self->a.m.bundles[self->a.at];
 	for (i = 0; i < b.nr; i++) {
-		u64 op = (b.gpa_list[i] & TDX_MIG_GPA_ENTRY_OP_MASK) >>
-			 TDX_MIG_GPA_ENTRY_OP_SHIFT;
-
-		TEST_ASSERT(op == TDX_MIG_GPA_OP_MIGRATE &&
+		TEST_ASSERT(td_gpa_entry_op(b.gpa_list[i]) == TDX_MIG_GPA_OP_MIGRATE &&
 			    !(b.gpa_list[i] & TDX_MIG_GPA_ENTRY_PENDING),
 			    "Entry %u has no content: 0x%lx", i, b.gpa_list[i]);
 	}
 
-	flip_bytes(&a, &b, b.pages, b.nr * PAGE_SIZE, "Page byte", TDX_INVALID_PAGE_MAC);
-	flip_bytes(&a, &b, b.mac_list, b.nr * TD_MIG_MAC_SIZE, "Page MAC byte",
+	flip_bytes(&self->a, &b, b.pages, b.nr * PAGE_SIZE, "Page byte", TDX_INVALID_PAGE_MAC);
+	flip_bytes(&self->a, &b, b.mac_list, b.nr * TD_MIG_MAC_SIZE, "Page MAC byte",
 		   TDX_INVALID_PAGE_MAC);
-	flip_bytes(&a, &b, (u8 *)b.gpa_list, b.nr * sizeof(*b.gpa_list), "GPA list byte",
+	flip_bytes(&self->a, &b, (u8 *)b.gpa_list, b.nr * sizeof(*b.gpa_list), "GPA list byte",
 		   TDX_INVALID_PAGE_MAC);
-	attempt_finish(&a);
-	attempt_free(&a);
+	attempt_finish(&self->a);
 }
 
-TD_TEST(memory_bundle_with_another_number_of_pages_is_refused)
+TD_TEST_F(attempt, memory_bundle_with_another_number_of_pages_is_refused)
 {
 	struct td_mig_bundle b;
-	struct attempt a;
 	u32 nr;
 
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
-	b = a.m.bundles[a.at];
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_MEM);
+	b = self->a.m.bundles[self->a.at];
 	nr = b.nr;
-	attempt_begin(&a);
+	attempt_begin(&self->a);
 	for (b.nr = 1; b.nr < nr; b.nr *= 2)
-		TD_EXPECT_ERRNO(EINVAL, __td_mig_import(a.d.streams, &b, NULL));
-	attempt_finish(&a);
-	attempt_free(&a);
+		TD_EXPECT_ERRNO(EINVAL, __td_mig_import(self->a.d.streams, &b, NULL));
+	attempt_finish(&self->a);
 }
 
-TD_TEST(bundle_of_a_session_with_another_key_is_refused)
+TD_TEST_F(attempt, bundle_of_a_session_with_another_key_is_refused)
 {
-	struct attempt a;
 	u64 hw_error;
 	int i;
 
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
-	attempt_begin(&a);
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+	attempt_begin(&self->a);
 	/* What a migration TD writes last counts. */
 	for (i = 0; i < TD_MIG_KEY_WORDS; i++)
 		TEST_ASSERT_EQ(td_migtd_write(td_mig_dst_migtd(), TD_MD_MIG_DEC_KEY + i, i), 0UL);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &a.m.bundles[0], &hw_error));
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->a.d.streams, &self->a.m.bundles[0], &hw_error));
 	TEST_ASSERT_EQ(hw_error, TDX_INCORRECT_MBMD_MAC | TDX_FATAL);
-	check_session_is_lost(&a);
-	attempt_free(&a);
+	check_session_is_lost(&self->a);
 }
 
-TD_TEST(repeated_bundle_is_refused)
+TD_TEST_F(attempt, repeated_bundle_is_refused)
 {
 	const u32 cmds[] = {
 		KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE,
@@ -315,85 +304,79 @@ TD_TEST(repeated_bundle_is_refused)
 		KVM_TDX_MIG_IMPORT_STATE_VP,
 		KVM_TDX_MIG_IMPORT_TRACK,
 	};
-	struct attempt a;
 	u64 hw_error;
 	int i, at;
 
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
 	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
-		attempt_begin(&a);
-		at = td_mig_find_bundle(&a.m, cmds[i]);
-		td_mig_import(&a.d, &a.m, 0, at);
-		TEST_ASSERT(__td_mig_import(a.d.streams, &a.m.bundles[at], &hw_error),
+		attempt_begin(&self->a);
+		at = td_mig_find_bundle(&self->a.m, cmds[i]);
+		td_mig_import(&self->a.d, &self->a.m, 0, at);
+		TEST_ASSERT(__td_mig_import(self->a.d.streams, &self->a.m.bundles[at], &hw_error),
 			    "Command %u took a bundle twice", cmds[i]);
-		attempt_drop_dest(&a);
+		attempt_drop_dest(&self->a);
 	}
-	attempt_free(&a);
 }
 
-TD_TEST(bundle_after_a_missing_one_of_its_stream_is_refused)
+TD_TEST_F(attempt, bundle_after_a_missing_one_of_its_stream_is_refused)
 {
-	struct attempt a;
 	u64 hw_error;
 
-	attempt_init(&a, KVM_TDX_MIG_IMPORT_MEM);
-	attempt_begin(&a);
-	TEST_ASSERT_EQ(a.m.bundles[a.at + 1].import_cmd, KVM_TDX_MIG_IMPORT_MEM);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &a.m.bundles[a.at + 1], &hw_error));
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_MEM);
+	attempt_begin(&self->a);
+	TEST_ASSERT_EQ(self->a.m.bundles[self->a.at + 1].import_cmd, KVM_TDX_MIG_IMPORT_MEM);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->a.d.streams, &self->a.m.bundles[self->a.at + 1],
+					     &hw_error));
 	TEST_ASSERT_EQ(hw_error, TDX_INVALID_MBMD);
 	/* The right one is still welcome. */
-	attempt_finish(&a);
-	attempt_free(&a);
+	attempt_finish(&self->a);
 }
 
-TD_TEST(start_token_is_refused_while_a_bundle_of_any_stream_is_missing)
+TD_TEST_F(attempt_streams, start_token_is_refused_while_a_bundle_of_any_stream_is_missing)
 {
-	struct attempt a;
 	int i, last, missing = -1;
 	u64 hw_error;
 
-	attempt_init_streams(&a, KVM_TDX_MIG_IMPORT_MEM, 2);
-	last = a.m.nr_bundles - 1;
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_MEM);
+	last = self->a.m.nr_bundles - 1;
 	for (i = 0; i <= last; i++) {
-		if (a.m.bundles[i].stream == 1)
+		if (self->a.m.bundles[i].stream == 1)
 			missing = i;
 	}
-	TEST_ASSERT(missing >= a.at, "Stream 1 was not used");
+	TEST_ASSERT(missing >= self->a.at, "Stream 1 was not used");
 
-	attempt_begin(&a);
-	td_mig_import(&a.d, &a.m, a.at, missing - 1);
-	td_mig_import(&a.d, &a.m, missing + 1, last - 1);
-	td_mig_load_vcpus(&a.d, &a.m);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &a.m.bundles[last], &hw_error));
+	attempt_begin(&self->a);
+	td_mig_import(&self->a.d, &self->a.m, self->a.at, missing - 1);
+	td_mig_import(&self->a.d, &self->a.m, missing + 1, last - 1);
+	td_mig_load_vcpus(&self->a.d, &self->a.m);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->a.d.streams, &self->a.m.bundles[last],
+					     &hw_error));
 	TEST_ASSERT_EQ(hw_error, TDX_INVALID_MBMD | TDX_FATAL);
-	a.at = last;
-	check_session_is_lost(&a);
-	attempt_free(&a);
+	self->a.at = last;
+	check_session_is_lost(&self->a);
 }
 
-TD_TEST(bundle_for_another_stream_is_refused)
+TD_TEST_F(attempt_streams, bundle_for_another_stream_is_refused)
 {
 	struct td_mig_bundle b;
-	struct attempt a;
 	u64 hw_error;
 	int i;
 
-	attempt_init_streams(&a, KVM_TDX_MIG_IMPORT_MEM, 2);
-	attempt_begin(&a);
-	b = a.m.bundles[a.at];
+	attempt_at(&self->a, KVM_TDX_MIG_IMPORT_MEM);
+	attempt_begin(&self->a);
+	b = self->a.m.bundles[self->a.at];
 	b.stream ^= 1;
-	TD_EXPECT_ERRNO(EINVAL, __td_mig_import(a.d.streams, &b, NULL));
+	TD_EXPECT_ERRNO(EINVAL, __td_mig_import(self->a.d.streams, &b, NULL));
 
 	/* Even if it says so itself. */
 	b.mbmd.migs_index = b.stream;
 	for (i = 0; i < 2; i++) {
-		TD_EXPECT_ERRNO(EIO, __td_mig_import(a.d.streams, &b, &hw_error));
+		TD_EXPECT_ERRNO(EIO, __td_mig_import(self->a.d.streams, &b, &hw_error));
 		TEST_ASSERT(hw_error == TDX_INVALID_MBMD || hw_error == TDX_INCORRECT_MBMD_MAC,
 			    "hw_error 0x%lx", hw_error);
 		b.mbmd.mb_counter = 0;
 	}
-	attempt_finish(&a);
-	attempt_free(&a);
+	attempt_finish(&self->a);
 }
 
 int main(int argc, char *argv[])

@@ -7,21 +7,14 @@
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
-#include "tdx_worker.h"
+#include "tdx_mig_test.h"
 
 /* Pages of the memory slot that were sent, and written afterwards. */
 #define SENT_PAGE		2UL
 #define DIRTY_PAGE		3UL
 #define NR_SENT			4UL
 
-static int cmd(struct td_mig_stream *s, u32 id)
-{
-	u64 nr = 1;
-
-	return __td_mig_cmd_nr(s, id, &nr, NULL);
-}
+TD_WORKER_FIXTURE(td_worker, 1);
 
 /* A live session that has sent some pages. */
 static void begin(struct td_worker *w, struct td_mig *m)
@@ -89,85 +82,75 @@ static void dest_give_back(struct td_mig_dest *d, struct td_mig *m, enum dest_re
 	}
 }
 
-TD_TEST(imported_page_that_is_removed_ends_the_import_and_the_source_goes_on)
+TD_TEST_F(td_worker, imported_page_that_is_removed_ends_the_import_and_the_source_goes_on)
 {
 	enum dest_removal how;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 	int i, last[3];
 
-	td_worker_create(&w, 1);
 	for (how = 0; how < DEST_NR_REMOVALS; how++) {
 		for (i = 0; i < ARRAY_SIZE(last); i++) {
-			begin(&w, &m);
-			td_worker_export_rest(&m, false);
-			last[1] = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_STATE_TD);
+			begin(&self->w, &self->m);
+			td_worker_export_rest(&self->m, false);
+			last[1] = td_mig_find_bundle(&self->m, KVM_TDX_MIG_IMPORT_STATE_TD);
 			last[0] = last[1] - 1;
-			last[2] = m.nr_bundles - 2;
+			last[2] = self->m.nr_bundles - 2;
 
-			td_mig_dest_create(&d, &m);
-			td_mig_import(&d, &m, 0, last[i]);
-			dest_take(&d, &m, how, SENT_PAGE);
-			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_MEM));
-			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_TRACK));
-			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT));
-			TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END));
-			TD_EXPECT_ERRNO(EBUSY, __vcpu_run(d.vcpus[0]));
+			td_mig_dest_create(&self->d, &self->m);
+			td_mig_import(&self->d, &self->m, 0, last[i]);
+			dest_take(&self->d, &self->m, how, SENT_PAGE);
+			TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&self->d.streams[0],
+							    KVM_TDX_MIG_IMPORT_MEM));
+			TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&self->d.streams[0],
+							    KVM_TDX_MIG_IMPORT_TRACK));
+			TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&self->d.streams[0],
+							    KVM_TDX_MIG_IMPORT_COMMIT));
+			TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&self->d.streams[0],
+							    KVM_TDX_MIG_IMPORT_END));
+			TD_EXPECT_ERRNO(EBUSY, __vcpu_run(self->d.vcpus[0]));
 			/* There are more where this one came from. */
-			dest_give_back(&d, &m, how, SENT_PAGE);
-			dest_take(&d, &m, how, DIRTY_PAGE);
-			td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-			*m.streams[0].mbmd = *d.streams[0].mbmd;
-			td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-			td_mig_dest_free(&d);
-			td_mig_free(&m);
-			td_worker_check(&w);
+			dest_give_back(&self->d, &self->m, how, SENT_PAGE);
+			dest_take(&self->d, &self->m, how, DIRTY_PAGE);
+			td_mig_return(&self->m, &self->d);
+			td_mig_dest_free(&self->d);
+			td_mig_free(&self->m);
+			td_worker_check(&self->w);
 		}
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(&self->w, 1);
 }
 
-TD_TEST(memory_of_the_destination_can_change_until_its_pages_arrive)
+TD_TEST_F(td_worker, memory_of_the_destination_can_change_until_its_pages_arrive)
 {
 	enum dest_removal how;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 	int ret, mem;
 
-	td_worker_create(&w, 1);
 	for (how = 0; how < DEST_NR_REMOVALS; how++) {
-		begin(&w, &m);
-		td_worker_export_rest(&m, false);
-		td_mig_dest_create(&d, &m);
-		dest_take(&d, &m, how, SENT_PAGE);
-		dest_give_back(&d, &m, how, SENT_PAGE);
-		td_mig_import(&d, &m, 0, 0);
-		dest_take(&d, &m, how, SENT_PAGE);
+		begin(&self->w, &self->m);
+		td_worker_export_rest(&self->m, false);
+		td_mig_dest_create(&self->d, &self->m);
+		dest_take(&self->d, &self->m, how, SENT_PAGE);
+		dest_give_back(&self->d, &self->m, how, SENT_PAGE);
+		td_mig_import(&self->d, &self->m, 0, 0);
+		dest_take(&self->d, &self->m, how, SENT_PAGE);
 
-		mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-		ret = __td_mig_import(d.streams, &m.bundles[mem], NULL);
+		mem = td_mig_find_bundle(&self->m, KVM_TDX_MIG_IMPORT_MEM);
+		ret = __td_mig_import(self->d.streams, &self->m.bundles[mem], NULL);
 		if (how == DEST_PUNCH) {
 			TEST_ASSERT(!ret, "Import failed, errno %d", errno);
 			mem++;
 		} else {
 			TEST_ASSERT(ret == -1 && errno == EINVAL, "Import returned %d, errno %d",
 				    ret, errno);
-			dest_give_back(&d, &m, how, SENT_PAGE);
+			dest_give_back(&self->d, &self->m, how, SENT_PAGE);
 		}
 
-		td_mig_import(&d, &m, mem, m.nr_bundles - 2);
-		td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-		*m.streams[0].mbmd = *d.streams[0].mbmd;
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_dest_free(&d);
-		td_mig_free(&m);
-		td_worker_check(&w);
+		td_mig_import(&self->d, &self->m, mem, self->m.nr_bundles - 2);
+		td_mig_return(&self->m, &self->d);
+		td_mig_dest_free(&self->d);
+		td_mig_free(&self->m);
+		td_worker_check(&self->w);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(&self->w, 1);
 }
 
 TD_TEST(canceled_page_is_free_for_the_destination_until_it_is_sent_again)
@@ -183,7 +166,7 @@ TD_TEST(canceled_page_is_free_for_the_destination_until_it_is_sent_again)
 		td_worker_begin(&w, &m, 1);
 		td_worker_precopy(&w, &m, 0, 4);
 		td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, 0, 2);
-		td_worker_track(&m);
+		td_mig_export_track(&m);
 		nr = m.nr_bundles;
 
 		td_mig_dest_create(&d, &m);
@@ -193,8 +176,7 @@ TD_TEST(canceled_page_is_free_for_the_destination_until_it_is_sent_again)
 
 		td_worker_precopy(&w, &m, 0, 1);
 		td_worker_export_rest(&m, false);
-		td_mig_import(&d, &m, nr - 1, m.nr_bundles - 1);
-		td_mig_import_end(&d);
+		td_mig_import_rest(&d, &m, nr - 1);
 		td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
 		td_mig_dest_free(&d);
 		td_mig_free(&m);
@@ -202,41 +184,30 @@ TD_TEST(canceled_page_is_free_for_the_destination_until_it_is_sent_again)
 	}
 }
 
-TD_TEST(changed_operation_of_an_entry_is_refused_and_the_import_goes_on)
+TD_TEST_F(td_worker, changed_operation_of_an_entry_is_refused_and_the_import_goes_on)
 {
 	struct td_mig_bundle *b;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 	u64 entry;
 	int mem;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, 4);
-	td_worker_export_rest(&m, false);
-	td_mig_dest_create(&d, &m);
-	mem = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-	td_mig_import(&d, &m, 0, mem - 1);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, 4);
+	td_worker_export_rest(&self->m, false);
+	td_mig_dest_create(&self->d, &self->m);
+	mem = td_mig_import_up_to(&self->d, &self->m, KVM_TDX_MIG_IMPORT_MEM);
 
-	b = &m.bundles[mem];
+	b = &self->m.bundles[mem];
 	entry = b->gpa_list[1];
-	b->gpa_list[1] = td_worker_gpa(1) |
-			 (u64)TDX_MIG_GPA_OP_CANCEL << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(d.streams, b, NULL));
-	b->gpa_list[1] = td_worker_gpa(1) |
-			 (u64)TDX_MIG_GPA_OP_REMIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(d.streams, b, NULL));
+	b->gpa_list[1] = td_gpa_entry(td_worker_gpa(1), TDX_MIG_GPA_OP_CANCEL);
+	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(self->d.streams, b, NULL));
+	b->gpa_list[1] = td_gpa_entry(td_worker_gpa(1), TDX_MIG_GPA_OP_REMIGRATE);
+	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(self->d.streams, b, NULL));
 	b->gpa_list[1] = entry;
-	td_mig_import(&d, &m, mem, mem);
-	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(d.streams, b, NULL));
+	td_mig_import(&self->d, &self->m, mem, mem);
+	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(self->d.streams, b, NULL));
 
-	td_mig_import(&d, &m, mem + 1, m.nr_bundles - 1);
-	td_mig_import_end(&d);
-	td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_mig_import_rest(&self->d, &self->m, mem + 1);
+	td_worker_run(&self->w, self->d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
 }
 
 int main(int argc, char *argv[])

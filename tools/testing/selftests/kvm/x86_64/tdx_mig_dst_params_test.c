@@ -95,13 +95,6 @@ static struct kvm_vm *create_dest(change_fn change)
 	return vm;
 }
 
-static int cmd(struct td_mig_stream *s, u32 id)
-{
-	u64 nr = 1;
-
-	return __td_mig_cmd_nr(s, id, &nr, NULL);
-}
-
 static int import_immutable(struct td_mig *m, struct td_mig_dest *d, struct kvm_vm *dst,
 			    u64 *hw_error)
 {
@@ -125,10 +118,10 @@ static void expect_refused(struct kvm_vm *src, struct kvm_vcpu *vcpu, struct kvm
 	TEST_ASSERT_EQ(hw_error, 0UL);
 
 	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &m.bundles[0], NULL));
-	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_MEM));
-	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_STATE_TD));
-	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT));
-	TD_EXPECT_ERRNO(EIO, cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_MEM));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_STATE_TD));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT));
+	TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END));
 	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(d.vcpus[0]));
 	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
 
@@ -225,11 +218,8 @@ static void expect_accepted(struct kvm_vm *src, struct kvm_vcpu *vcpu, change_fn
 	ret = import_immutable(&m, &d, create_dest(change), &hw_error);
 	TEST_ASSERT(!ret, "errno %d, hw_error 0x%lx", errno, hw_error);
 	td_mig_export_pause(&m);
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_export_start_token(&m);
-	td_mig_import(&d, &m, 1, m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_export_rest(&m);
+	td_mig_import_rest(&d, &m, 1);
 	td_vcpu_run_to_done(d.vcpus[0]);
 	td_mig_dest_free(&d);
 	td_mig_free(&m);

@@ -446,7 +446,7 @@ TD_TEST(page_that_was_removed_is_not_imported_however_often_it_comes_and_goes)
 		export_pages(&t.m, 0, &gpa, 1);
 		one = t.m.bundles[t.m.nr_bundles - 1];
 		expect_removed(&t, &one);
-		td_pre_fault_page(t.d.vcpus[0], gpa);
+		td_pre_fault(t.d.vcpus[0], gpa, PAGE_SIZE);
 		TEST_ASSERT(!__td_mig_import(t.d.streams, &one, NULL), "errno %d", errno);
 		TEST_ASSERT_EQ(td_gpa_entry_status(t.d.streams[0].gpa_list[0]),
 			       TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);

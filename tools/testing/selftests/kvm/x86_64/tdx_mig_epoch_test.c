@@ -5,8 +5,7 @@
  */
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
+#include "tdx_mig_test.h"
 
 #define MEM_SLOT		TD_SLOT_UNACCEPTED
 #define MEM_GPA			0x40000000UL
@@ -87,6 +86,32 @@ static void stepper_free(struct stepper *s)
 	kvm_vm_free(s->vm);
 }
 
+#define STEPPER_FIXTURE(_fixture)						\
+FIXTURE(_fixture)								\
+{										\
+	struct stepper s;							\
+};										\
+										\
+FIXTURE_VARIANT(_fixture)							\
+{										\
+	int nr_streams;								\
+};										\
+										\
+FIXTURE_SETUP(_fixture)								\
+{										\
+	stepper_create(&self->s, variant->nr_streams);				\
+}										\
+										\
+FIXTURE_TEARDOWN(_fixture)							\
+{										\
+	stepper_free(&self->s);							\
+}
+
+STEPPER_FIXTURE(stepper);
+TD_MIG_VARIANT(stepper, one_stream, 1);
+STEPPER_FIXTURE(stepper_streams);
+TD_MIG_VARIANT(stepper_streams, two_streams, 2);
+
 static unsigned long get_dirty(struct stepper *s)
 {
 	unsigned long bitmap = 0;
@@ -106,24 +131,17 @@ static unsigned long clear_dirty(struct stepper *s)
 
 #define ALL_STEP_PAGES	GENMASK(STEP_PAGES - 1, 0)
 
-static struct td_mig_bundle *next_bundle(struct td_mig *m)
-{
-	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
-	return &m->bundles[m->nr_bundles++];
-}
-
 static struct td_mig_bundle *export_pages(struct stepper *s, int stream, unsigned long pages,
 					  u64 op, u64 *unsent)
 {
-	struct td_mig_bundle *b = next_bundle(&s->m);
+	struct td_mig_bundle *b = td_mig_next_bundle(&s->m);
 	u64 gpa_list[STEP_PAGES], hw_error, page;
 	u32 nr = 0;
 	int ret;
 
 	for (page = 0; page < STEP_PAGES; page++) {
 		if (pages & BIT(page))
-			gpa_list[nr++] = (MEM_GPA + page * PAGE_SIZE) |
-					 op << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+			gpa_list[nr++] = td_gpa_entry(MEM_GPA + page * PAGE_SIZE, op);
 	}
 	ret = __td_mig_export_mem(&s->m.streams[stream], gpa_list, nr, b, &hw_error);
 	TEST_ASSERT(!ret, "Export of memory, errno %d (%s), hw_error 0x%lx", errno,
@@ -137,10 +155,8 @@ static void expect_entries(struct td_mig_bundle *b, u64 op, u64 status)
 	u32 i;
 
 	for (i = 0; i < b->nr; i++) {
-		TEST_ASSERT_EQ((b->gpa_list[i] & TDX_MIG_GPA_ENTRY_OP_MASK) >>
-			       TDX_MIG_GPA_ENTRY_OP_SHIFT, op);
-		TEST_ASSERT_EQ((b->gpa_list[i] & TDX_MIG_GPA_ENTRY_STATUS_MASK) >>
-			       TDX_MIG_GPA_ENTRY_STATUS_SHIFT, status);
+		TEST_ASSERT_EQ(td_gpa_entry_op(b->gpa_list[i]), op);
+		TEST_ASSERT_EQ(td_gpa_entry_status(b->gpa_list[i]), status);
 	}
 }
 
@@ -164,23 +180,13 @@ static void export_refused(struct stepper *s, int stream, unsigned long pages, u
 	TEST_ASSERT_EQ(unsent, (u64)hweight64(pages));
 }
 
-static void export_token(struct stepper *s)
-{
-	u64 hw_error;
-	int ret = __td_mig_export_track(&s->m.streams[0], false, next_bundle(&s->m), &hw_error);
-
-	TEST_ASSERT(!ret, "Epoch token, errno %d (%s), hw_error 0x%lx", errno, strerror(errno),
-		    hw_error);
-}
-
 /* Import all that was exported, and let the guest check its memory. */
 static void stepper_import(struct stepper *s)
 {
 	struct td_mig_dest d;
 
 	td_mig_dest_create(&d, &s->m);
-	td_mig_import(&d, &s->m, 0, s->m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &s->m, 0);
 	td_vcpu_run_to_sync(d.vcpus[0], s->next);
 	WRITE_ONCE(s->shared->stop, 1);
 	td_vcpu_run_to_done(d.vcpus[0]);
@@ -190,184 +196,153 @@ static void stepper_import(struct stepper *s)
 /* The rest of the session, in the pause, and the destination. */
 static void stepper_finish(struct stepper *s)
 {
-	export_token(s);
+	td_mig_export_track(&s->m);
 	td_mig_export_pause(&s->m);
-	td_mig_export_all_mem(&s->m);
-	td_mig_export_td_and_vcpus(&s->m);
-	td_mig_export_start_token(&s->m);
+	td_mig_export_rest(&s->m);
 	stepper_import(s);
 }
 
 /* ----------------------------------------------------------------- epochs */
 
-TD_TEST(page_is_sent_once_in_an_epoch_over_whatever_stream)
+TD_TEST_F(stepper_streams, page_is_sent_once_in_an_epoch_over_whatever_stream)
 {
-	struct stepper s;
-
-	stepper_create(&s, 2);
-	TEST_ASSERT_EQ(clear_dirty(&s), ALL_STEP_PAGES);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	TEST_ASSERT_EQ(get_dirty(&s), 0UL);
-	stepper_go(&s);
-	TEST_ASSERT_EQ(clear_dirty(&s), ALL_STEP_PAGES);
+	TEST_ASSERT_EQ(clear_dirty(&self->s), ALL_STEP_PAGES);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	TEST_ASSERT_EQ(get_dirty(&self->s), 0UL);
+	stepper_go(&self->s);
+	TEST_ASSERT_EQ(clear_dirty(&self->s), ALL_STEP_PAGES);
 
 	/* The destination would end the session. */
-	export_refused(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
+	export_refused(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
 		       TDX_MIG_GPA_STATUS_SKIPPED);
-	TEST_ASSERT_EQ(get_dirty(&s), ALL_STEP_PAGES);
-	clear_dirty(&s);
-	export_refused(&s, 1, 0xf0, TDX_MIG_GPA_OP_REMIGRATE, TDX_MIG_GPA_STATUS_SKIPPED);
-	TEST_ASSERT_EQ(get_dirty(&s), 0xf0UL);
+	TEST_ASSERT_EQ(get_dirty(&self->s), ALL_STEP_PAGES);
+	clear_dirty(&self->s);
+	export_refused(&self->s, 1, 0xf0, TDX_MIG_GPA_OP_REMIGRATE, TDX_MIG_GPA_STATUS_SKIPPED);
+	TEST_ASSERT_EQ(get_dirty(&self->s), 0xf0UL);
 
-	export_token(&s);
-	export_as(&s, 1, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_REMIGRATE);
-	stepper_finish(&s);
-	stepper_free(&s);
+	td_mig_export_track(&self->s.m);
+	export_as(&self->s, 1, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_REMIGRATE);
+	stepper_finish(&self->s);
 }
 
-TD_TEST(page_that_waits_for_the_next_epoch_holds_up_the_start_token)
+TD_TEST_F(stepper, page_that_waits_for_the_next_epoch_holds_up_the_start_token)
 {
-	struct stepper s;
 	u64 hw_error;
 
-	stepper_create(&s, 1);
-	clear_dirty(&s);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	stepper_go(&s);
-	td_mig_export_pause(&s.m);
-	clear_dirty(&s);
-	export_refused(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	stepper_go(&self->s);
+	td_mig_export_pause(&self->s.m);
+	clear_dirty(&self->s);
+	export_refused(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
 		       TDX_MIG_GPA_STATUS_SKIPPED);
-	TEST_ASSERT_EQ(get_dirty(&s), ALL_STEP_PAGES);
-	TD_EXPECT_ERRNO(EIO, __td_mig_export_track(&s.m.streams[0], true, NULL, &hw_error));
+	TEST_ASSERT_EQ(get_dirty(&self->s), ALL_STEP_PAGES);
+	TD_EXPECT_ERRNO(EIO, __td_mig_export_track(&self->s.m.streams[0], true, NULL, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_EXPORTED_DIRTY_PAGES_REMAIN);
 
-	export_token(&s);
-	export_as(&s, 0, clear_dirty(&s), TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_REMIGRATE);
-	td_mig_export_all_mem(&s.m);
-	td_mig_export_td_and_vcpus(&s.m);
-	td_mig_export_start_token(&s.m);
-	stepper_import(&s);
-	stepper_free(&s);
+	td_mig_export_track(&self->s.m);
+	export_as(&self->s, 0, clear_dirty(&self->s), TDX_MIG_GPA_OP_MIGRATE,
+		  TDX_MIG_GPA_OP_REMIGRATE);
+	td_mig_export_rest(&self->s.m);
+	stepper_import(&self->s);
 }
 
-TD_TEST(cancel_counts_as_a_version_of_the_page)
+TD_TEST_F(stepper, cancel_counts_as_a_version_of_the_page)
 {
-	struct stepper s;
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	export_refused(&self->s, 0, 0x3, TDX_MIG_GPA_OP_CANCEL, TDX_MIG_GPA_STATUS_SKIPPED);
+	TEST_ASSERT_EQ(get_dirty(&self->s), 0UL);
 
-	stepper_create(&s, 1);
-	clear_dirty(&s);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	export_refused(&s, 0, 0x3, TDX_MIG_GPA_OP_CANCEL, TDX_MIG_GPA_STATUS_SKIPPED);
-	TEST_ASSERT_EQ(get_dirty(&s), 0UL);
+	td_mig_export_track(&self->s.m);
+	export_as(&self->s, 0, 0x3, TDX_MIG_GPA_OP_CANCEL, TDX_MIG_GPA_OP_CANCEL);
+	TEST_ASSERT_EQ(clear_dirty(&self->s), 0x3UL);
+	export_refused(&self->s, 0, 0x3, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_STATUS_SKIPPED);
+	TEST_ASSERT_EQ(get_dirty(&self->s), 0x3UL);
 
-	export_token(&s);
-	export_as(&s, 0, 0x3, TDX_MIG_GPA_OP_CANCEL, TDX_MIG_GPA_OP_CANCEL);
-	TEST_ASSERT_EQ(clear_dirty(&s), 0x3UL);
-	export_refused(&s, 0, 0x3, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_STATUS_SKIPPED);
-	TEST_ASSERT_EQ(get_dirty(&s), 0x3UL);
-
-	export_token(&s);
-	clear_dirty(&s);
-	export_as(&s, 0, 0x3, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	stepper_finish(&s);
-	stepper_free(&s);
+	td_mig_export_track(&self->s.m);
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, 0x3, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	stepper_finish(&self->s);
 }
 
-TD_TEST(only_pages_that_the_destination_lacks_become_dirty_again)
+TD_TEST_F(stepper, only_pages_that_the_destination_lacks_become_dirty_again)
 {
-	struct stepper s;
-
-	stepper_create(&s, 1);
-
 	/* Writable: the log has not been cleared. */
-	export_refused(&s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE,
+	export_refused(&self->s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE,
 		       TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
-	TEST_ASSERT_EQ(clear_dirty(&s), ALL_STEP_PAGES);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	TEST_ASSERT_EQ(clear_dirty(&self->s), ALL_STEP_PAGES);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
 
 	/* Written since: only the fault has made it dirty, not the refusal. */
-	export_token(&s);
-	stepper_go(&s);
-	export_refused(&s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE,
+	td_mig_export_track(&self->s.m);
+	stepper_go(&self->s);
+	export_refused(&self->s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE,
 		       TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
-	TEST_ASSERT_EQ(clear_dirty(&s), ALL_STEP_PAGES);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_REMIGRATE);
+	TEST_ASSERT_EQ(clear_dirty(&self->s), ALL_STEP_PAGES);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_REMIGRATE);
 
 	/* Unchanged: the destination has it. */
-	export_token(&s);
-	export_refused(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
+	td_mig_export_track(&self->s.m);
+	export_refused(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
 		       TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
-	TEST_ASSERT_EQ(get_dirty(&s), 0UL);
-	stepper_finish(&s);
-	stepper_free(&s);
+	TEST_ASSERT_EQ(get_dirty(&self->s), 0UL);
+	stepper_finish(&self->s);
 }
 
-TD_TEST(new_session_starts_with_a_new_epoch)
+TD_TEST_F(stepper, new_session_starts_with_a_new_epoch)
 {
-	struct stepper s;
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	td_mig_cmd(&self->s.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->s.m);
 
-	stepper_create(&s, 1);
-	clear_dirty(&s);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	td_mig_cmd(&s.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(&s.m);
-
-	stepper_go(&s);
-	td_mig_init(&s.m, s.vm, &s.vcpu, 1, 1);
-	td_mig_export_immutable(&s.m);
-	TEST_ASSERT_EQ(clear_dirty(&s), ALL_STEP_PAGES);
-	export_as(&s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	stepper_finish(&s);
-	stepper_free(&s);
+	stepper_go(&self->s);
+	td_mig_init(&self->s.m, self->s.vm, &self->s.vcpu, 1, 1);
+	td_mig_export_immutable(&self->s.m);
+	TEST_ASSERT_EQ(clear_dirty(&self->s), ALL_STEP_PAGES);
+	export_as(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	stepper_finish(&self->s);
 }
 
-TD_TEST(bundle_waits_for_the_token_of_its_epoch)
+TD_TEST_F(stepper_streams, bundle_waits_for_the_token_of_its_epoch)
 {
 	struct td_mig_dest d;
-	struct stepper s;
 	u64 hw_error;
 
-	stepper_create(&s, 2);
-	clear_dirty(&s);
-	export_as(&s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	export_token(&s);
-	export_as(&s, 1, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	td_mig_export_track(&self->s.m);
+	export_as(&self->s, 1, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
 
-	td_mig_dest_create(&d, &s.m);
-	td_mig_import(&d, &s.m, 0, 1);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &s.m.bundles[3], &hw_error));
+	td_mig_dest_create(&d, &self->s.m);
+	td_mig_import(&d, &self->s.m, 0, 1);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &self->s.m.bundles[3], &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_INVALID_MBMD);
 	/* Nothing has happened. */
-	TEST_ASSERT(!__td_mig_import(d.streams, &s.m.bundles[2], &hw_error),
+	TEST_ASSERT(!__td_mig_import(d.streams, &self->s.m.bundles[2], &hw_error),
 		    "Token, errno %d, hw_error 0x%lx", errno, hw_error);
-	TEST_ASSERT(!__td_mig_import(d.streams, &s.m.bundles[3], &hw_error),
+	TEST_ASSERT(!__td_mig_import(d.streams, &self->s.m.bundles[3], &hw_error),
 		    "Bundle, errno %d, hw_error 0x%lx", errno, hw_error);
-	td_mig_dest_free(&d);
-	stepper_free(&s);
 }
 
-TD_TEST(token_waits_for_the_bundles_of_all_streams)
+TD_TEST_F(stepper_streams, token_waits_for_the_bundles_of_all_streams)
 {
 	struct td_mig_dest d;
-	struct stepper s;
 	u64 hw_error;
 
-	stepper_create(&s, 2);
-	clear_dirty(&s);
-	export_as(&s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	export_as(&s, 1, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	export_token(&s);
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	export_as(&self->s, 1, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	td_mig_export_track(&self->s.m);
 
-	td_mig_dest_create(&d, &s.m);
-	td_mig_import(&d, &s.m, 0, 1);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &s.m.bundles[3], &hw_error));
+	td_mig_dest_create(&d, &self->s.m);
+	td_mig_import(&d, &self->s.m, 0, 1);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &self->s.m.bundles[3], &hw_error));
 	TEST_ASSERT_EQ(hw_error & (TDX_STATUS_MASK & ~TDX_FATAL), TDX_INVALID_MBMD);
 	TEST_ASSERT(hw_error & TDX_FATAL, "hw_error 0x%lx", hw_error);
 	/* The session is lost. */
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &s.m.bundles[2], &hw_error));
-	td_mig_dest_free(&d);
-	stepper_free(&s);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &self->s.m.bundles[2], &hw_error));
 }
 
 /* --------------------------------------------------------- shared streams */
@@ -389,8 +364,7 @@ static void *export_at_once(void *arg)
 	u64 gpa_list[STEP_PAGES], page;
 
 	for (page = 0; page < STEP_PAGES; page++)
-		gpa_list[page] = (MEM_GPA + page * PAGE_SIZE) |
-				 (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+		gpa_list[page] = td_gpa_entry(MEM_GPA + page * PAGE_SIZE, TDX_MIG_GPA_OP_MIGRATE);
 	pthread_barrier_wait(e->barrier);
 	e->ret = __td_mig_export_mem(e->s, gpa_list, STEP_PAGES, &e->b, &e->hw_error);
 	e->err = errno;
@@ -419,79 +393,66 @@ static void export_twice_at_once(struct td_mig_stream *s0, struct td_mig_stream 
 	pthread_barrier_destroy(&barrier);
 }
 
-TD_TEST(page_that_two_streams_export_at_once_goes_over_one_of_them)
+TD_TEST_F(stepper_streams, page_that_two_streams_export_at_once_goes_over_one_of_them)
 {
 	struct exporter e[2];
-	struct stepper s;
 	u64 page, hw_error, nr;
 	int i, j;
 
-	stepper_create(&s, 2);
 	for (i = 0; i < NR_TRIES; i++) {
-		TEST_ASSERT_EQ(clear_dirty(&s), ALL_STEP_PAGES);
-		export_twice_at_once(&s.m.streams[0], &s.m.streams[1], e);
+		TEST_ASSERT_EQ(clear_dirty(&self->s), ALL_STEP_PAGES);
+		export_twice_at_once(&self->s.m.streams[0], &self->s.m.streams[1], e);
 		for (page = 0; page < STEP_PAGES; page++) {
 			nr = 0;
 			for (j = 0; j < 2; j++)
-				nr += !!(e[j].b.gpa_list[page] & TDX_MIG_GPA_ENTRY_OP_MASK);
+				nr += !!td_gpa_entry_op(e[j].b.gpa_list[page]);
 			TEST_ASSERT(nr == 1, "Page %lu went over %lu streams", page, nr);
 		}
 		hw_error = (e[0].hw_error & TDX_MIG_EXPORT_MEM_UNSENT_MASK) +
 			   (e[1].hw_error & TDX_MIG_EXPORT_MEM_UNSENT_MASK);
 		TEST_ASSERT_EQ(hw_error, STEP_PAGES);
 		for (j = 0; j < 2; j++)
-			*next_bundle(&s.m) = e[j].b;
-		export_token(&s);
-		stepper_go(&s);
+			*td_mig_next_bundle(&self->s.m) = e[j].b;
+		td_mig_export_track(&self->s.m);
+		stepper_go(&self->s);
 	}
-	stepper_finish(&s);
-	stepper_free(&s);
+	stepper_finish(&self->s);
 }
 
-TD_TEST(threads_take_turns_on_one_stream)
+TD_TEST_F(stepper, threads_take_turns_on_one_stream)
 {
 	struct exporter e[2];
-	struct stepper s;
 	int i;
 
-	stepper_create(&s, 1);
 	for (i = 0; i < NR_TRIES; i++) {
-		clear_dirty(&s);
+		clear_dirty(&self->s);
 		/* They share the buffers, so what they read back may be the other's. */
-		export_twice_at_once(&s.m.streams[0], &s.m.streams[0], e);
+		export_twice_at_once(&self->s.m.streams[0], &self->s.m.streams[0], e);
 		td_mig_bundle_free(&e[0].b);
 		td_mig_bundle_free(&e[1].b);
 	}
-	td_mig_cmd(&s.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	stepper_go(&s);
-	stepper_free(&s);
+	td_mig_cmd(&self->s.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	stepper_go(&self->s);
 }
 
-static u64 entry_gpa(struct td_mig_bundle *b, u32 i)
-{
-	return b->gpa_list[i] & TDX_MIG_GPA_ENTRY_GPA_MASK;
-}
-
-TD_TEST(page_that_is_there_already_is_not_imported_over_another_stream)
+TD_TEST_F(stepper_streams, page_that_is_there_already_is_not_imported_over_another_stream)
 {
 	struct td_mig_bundle *b0, *b1;
 	struct td_mig_dest d;
 	u64 hw_error, entry;
-	struct stepper s;
 
-	stepper_create(&s, 2);
-	clear_dirty(&s);
-	export_as(&s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	export_as(&s, 1, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	b0 = &s.m.bundles[1];
-	b1 = &s.m.bundles[2];
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, 0xf, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	export_as(&self->s, 1, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	b0 = &self->s.m.bundles[1];
+	b1 = &self->s.m.bundles[2];
 
-	td_mig_dest_create(&d, &s.m);
-	td_mig_import(&d, &s.m, 0, 1);
+	td_mig_dest_create(&d, &self->s.m);
+	td_mig_import(&d, &self->s.m, 0, 1);
 
 	/* A list that names a page of the other stream's, last. */
 	entry = b1->gpa_list[3];
-	b1->gpa_list[3] = (entry & ~TDX_MIG_GPA_ENTRY_GPA_MASK) | entry_gpa(b0, 0);
+	b1->gpa_list[3] = (entry & ~TDX_MIG_GPA_ENTRY_GPA_MASK) | td_gpa_entry_gpa(b0->gpa_list[0]);
 	TD_EXPECT_ERRNO(EEXIST, __td_mig_import(d.streams, b1, &hw_error));
 	TEST_ASSERT_EQ(hw_error, 0UL);
 	b1->gpa_list[3] = entry;
@@ -499,8 +460,6 @@ TD_TEST(page_that_is_there_already_is_not_imported_over_another_stream)
 	/* Nothing has happened. */
 	TEST_ASSERT(!__td_mig_import(d.streams, b1, &hw_error), "errno %d, hw_error 0x%lx",
 		    errno, hw_error);
-	td_mig_dest_free(&d);
-	stepper_free(&s);
 }
 
 struct importer {
@@ -525,32 +484,30 @@ static void *import_at_once(void *arg)
 	return NULL;
 }
 
-TD_TEST(page_that_two_streams_import_at_once_is_imported_once)
+TD_TEST_F(stepper_streams, page_that_two_streams_import_at_once_is_imported_once)
 {
 	struct importer i[2];
 	pthread_barrier_t barrier;
 	struct td_mig_bundle *b;
 	pthread_t threads[2];
 	struct td_mig_dest d;
-	struct stepper s;
 	int j, k, try;
 
-	stepper_create(&s, 2);
-	clear_dirty(&s);
-	export_as(&s, 0, 0xff, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	export_as(&s, 1, 0xff00, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, 0xff, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	export_as(&self->s, 1, 0xff00, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
 
 	/* The second list is a forgery, which only the TDX module can tell. */
-	b = &s.m.bundles[2];
+	b = &self->s.m.bundles[2];
 	for (k = 0; k < 8; k++)
-		b->gpa_list[k] = s.m.bundles[1].gpa_list[7 - k];
+		b->gpa_list[k] = self->s.m.bundles[1].gpa_list[7 - k];
 
 	for (try = 0; try < NR_TRIES; try++) {
-		td_mig_dest_create(&d, &s.m);
-		td_mig_import(&d, &s.m, 0, 0);
+		td_mig_dest_create(&d, &self->s.m);
+		td_mig_import(&d, &self->s.m, 0, 0);
 		pthread_barrier_init(&barrier, NULL, 2);
 		for (j = 0; j < 2; j++) {
-			i[j] = (struct importer) { &d, &s.m.bundles[1 + j], &barrier };
+			i[j] = (struct importer) { &d, &self->s.m.bundles[1 + j], &barrier };
 			kvm_pthread_create(&threads[j], NULL, import_at_once, &i[j]);
 		}
 		for (j = 0; j < 2; j++)
@@ -565,67 +522,32 @@ TD_TEST(page_that_two_streams_import_at_once_is_imported_once)
 		TEST_ASSERT(i[0].err != EIO || i[1].err == EIO, "Lost without a forgery");
 		td_mig_dest_free(&d);
 	}
-	stepper_free(&s);
 }
 
-TD_TEST(stream_that_is_closed_does_not_stop_the_others)
+TD_TEST_F(stepper_streams, stream_that_is_closed_does_not_stop_the_others)
 {
 	struct td_mig_stream late;
-	struct stepper s;
 
-	stepper_create(&s, 2);
-	clear_dirty(&s);
-	export_as(&s, 1, 0xff, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
-	td_mig_stream_close(&s.m.streams[1]);
+	clear_dirty(&self->s);
+	export_as(&self->s, 1, 0xff, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	td_mig_stream_close(&self->s.m.streams[1]);
 
 	/* Its number is free, but not to be used in this session. */
-	td_mig_stream_create(&late, s.vm, 1);
+	td_mig_stream_create(&late, self->s.vm, 1);
 	TD_EXPECT_ERRNO(EBUSY, __td_mig_stream_set_attr(&late, KVM_DEV_TDX_MIG_ATTR_VERSION, 512));
 	TD_EXPECT_ERRNO(ENXIO, __td_mig_cmd(&late, KVM_TDX_MIG_EXPORT_PAUSE, 0, 0, NULL));
 	td_mig_stream_close(&late);
 
-	export_as(&s, 0, ALL_STEP_PAGES & ~0xffUL, TDX_MIG_GPA_OP_MIGRATE,
+	export_as(&self->s, 0, ALL_STEP_PAGES & ~0xffUL, TDX_MIG_GPA_OP_MIGRATE,
 		  TDX_MIG_GPA_OP_MIGRATE);
-	td_mig_export_pause(&s.m);
+	td_mig_export_pause(&self->s.m);
 	/* The library uses as many streams as there are, the destination all. */
-	s.m.nr_streams = 1;
-	export_token(&s);
-	td_mig_export_all_mem(&s.m);
-	td_mig_export_td_and_vcpus(&s.m);
-	td_mig_export_start_token(&s.m);
-	s.m.nr_streams = 2;
-	stepper_import(&s);
-	s.m.nr_streams = 1;
-	stepper_free(&s);
-}
-
-TD_TEST(td_has_as_many_streams_as_the_host_says)
-{
-	struct kvm_tdx_capabilities *caps;
-	struct td_mig_stream *streams;
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm;
-	u32 i, nr;
-
-	vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, STEP_PAGES, guest_stepper, &vcpu);
-	caps = td_get_capabilities(vm);
-	nr = caps->mig.max_streams;
-	free(caps);
-	TEST_ASSERT(nr, "No streams");
-
-	streams = calloc(nr, sizeof(*streams));
-	TEST_ASSERT(streams, "Insufficient Memory");
-	for (i = 0; i < nr; i++)
-		td_mig_stream_create(&streams[i], vm, i);
-	TD_EXPECT_ERRNO(ENOSPC, __kvm_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM));
-
-	/* The last one makes the TDX module create all of them. */
-	TEST_ASSERT(!__td_mig_stream_set_attr(&streams[nr - 1], KVM_DEV_TDX_MIG_ATTR_VERSION, 1),
-		    "No attributes for stream %u, errno %d", nr - 1, errno);
-	for (i = 0; i < nr; i++)
-		td_mig_stream_close(&streams[i]);
-	free(streams);
-	kvm_vm_free(vm);
+	self->s.m.nr_streams = 1;
+	td_mig_export_track(&self->s.m);
+	td_mig_export_rest(&self->s.m);
+	self->s.m.nr_streams = 2;
+	stepper_import(&self->s);
+	self->s.m.nr_streams = 1;
 }
 
 int main(int argc, char *argv[])

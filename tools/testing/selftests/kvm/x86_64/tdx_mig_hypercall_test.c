@@ -250,8 +250,7 @@ static void lose_no_answer(enum place place)
 
 	td_mig_vcpu_save(s.vcpu, &s.m.vcpu_state[0]);
 	TEST_ASSERT(!export_start_token(&s.m), "Place %d: errno %d", place, errno);
-	td_mig_import(&s.d, &s.m, 0, s.m.nr_bundles - 1);
-	td_mig_import_end(&s.d);
+	td_mig_import_rest(&s.d, &s.m, 0);
 	run_to_done(&s, s.d.vcpus[0]);
 	scene_free(&s);
 }
@@ -310,8 +309,7 @@ TD_TEST(answer_is_asked_for_again_where_the_td_moves_on_before_it_has_run)
 
 	scene_create(&s, IO_IN);
 	td_mig_export(&s.m);
-	td_mig_import(&s.d, &s.m, 0, s.m.nr_bundles - 1);
-	td_mig_import_end(&s.d);
+	td_mig_import_rest(&s.d, &s.m, 0);
 
 	/* Only its slots are those of the source. */
 	td_mig_open(&m, s.d.vm, s.d.vcpus, 1, 0);
@@ -324,8 +322,7 @@ TD_TEST(answer_is_asked_for_again_where_the_td_moves_on_before_it_has_run)
 	TD_EXPECT_ERRNO(ENODATA, export_start_token(&m));
 	td_mig_vcpu_save(s.d.vcpus[0], &m.vcpu_state[0]);
 	TEST_ASSERT(!export_start_token(&m), "errno %d", errno);
-	td_mig_import(&second, &m, 0, m.nr_bundles - 1);
-	td_mig_import_end(&second);
+	td_mig_import_rest(&second, &m, 0);
 	run_to_done(&s, second.vcpus[0]);
 
 	m.nr_streams = 0;

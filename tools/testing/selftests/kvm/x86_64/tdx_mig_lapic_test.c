@@ -12,8 +12,6 @@
 #define TIMER_VECTOR		0x40
 #define MSI_VECTOR		0x50
 #define NR_MSIS			32
-#define MSI_ADDRESS		0xfee00000U
-#define MSI_DEST_SHIFT		12
 #define BAD_ADDRESS		1UL
 
 /* Times 128 ns. */
@@ -165,8 +163,7 @@ static void scene_import_vcpu(struct scene *s)
 /* The rest, including the state that the VMM moves. */
 static void scene_import_rest(struct scene *s)
 {
-	td_mig_import(&s->d, &s->m, s->m.nr_bundles - 1, s->m.nr_bundles - 1);
-	td_mig_import_end(&s->d);
+	td_mig_import_rest(&s->d, &s->m, s->m.nr_bundles - 1);
 }
 
 static struct kvm_lapic_state get_lapic(struct kvm_vcpu *vcpu)
@@ -175,17 +172,6 @@ static struct kvm_lapic_state get_lapic(struct kvm_vcpu *vcpu)
 
 	vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic);
 	return lapic;
-}
-
-static void signal_msi(struct kvm_vcpu *vcpu, u8 vector)
-{
-	struct kvm_msi msi = {
-		.address_lo = MSI_ADDRESS | vcpu->id << MSI_DEST_SHIFT,
-		.data = vector,
-	};
-	int ret = __vm_ioctl(vcpu->vm, KVM_SIGNAL_MSI, &msi);
-
-	TEST_ASSERT(ret == 1, "KVM_SIGNAL_MSI returned %d, errno %d", ret, errno);
 }
 
 /* ----------------------------------------------------------- timer, once each */
@@ -328,7 +314,7 @@ static void *signal_all_msis(void *vcpu)
 	int i;
 
 	for (i = 0; i < NR_MSIS; i++) {
-		signal_msi(vcpu, MSI_VECTOR + i);
+		td_signal_msi(vcpu, MSI_VECTOR + i);
 		usleep(1000);
 	}
 	return NULL;
@@ -366,7 +352,7 @@ TD_TEST(state_that_is_set_twice_is_the_state_that_is_set_once)
 
 	scene_create(&s, guest_let_timer_expire, TIMER_ONE_SHOT);
 	stop_with_timer_armed(&s, TIMER_ONE_SHOT);
-	signal_msi(s.vcpu, MSI_VECTOR);
+	td_signal_msi(s.vcpu, MSI_VECTOR);
 	wait_for_timer(s.vcpu, TIMER_ONE_SHOT);
 	scene_import_vcpu(&s);
 	state = &s.m.vcpu_state[0];
@@ -375,7 +361,7 @@ TD_TEST(state_that_is_set_twice_is_the_state_that_is_set_once)
 	TEST_ASSERT(!memcmp(&lapic, &state->lapic, sizeof(lapic)), "Read back differs");
 
 	/* An interrupt of the destination's own is not lost by the second one. */
-	signal_msi(s.d.vcpus[0], MSI_VECTOR + 1);
+	td_signal_msi(s.d.vcpus[0], MSI_VECTOR + 1);
 	scene_import_rest(&s);
 	td_vcpu_run_to_sync(s.d.vcpus[0], 2);
 	TEST_ASSERT_EQ(s.shared->nr_irqs[TIMER_VECTOR], 1UL);
@@ -423,16 +409,14 @@ TD_TEST(vcpu_state_is_set_between_its_import_and_the_end_of_the_session_only)
 	td_mig_dest_create(&s.d, &s.m);
 	vcpu = s.d.vcpus[0];
 	td_mig_export(&s.m);
-	first_vp = td_mig_find_bundle(&s.m, KVM_TDX_MIG_IMPORT_STATE_VP);
-	td_mig_import(&s.d, &s.m, 0, first_vp - 1);
+	first_vp = td_mig_import_up_to(&s.d, &s.m, KVM_TDX_MIG_IMPORT_STATE_VP);
 	TD_EXPECT_ERRNO(EINVAL, __vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic));
 	TD_EXPECT_ERRNO(EINVAL, __td_vcpu_ioctl(vcpu, KVM_TDX_MIG_GET_VCPU_STATE, 0,
 						(u64)&state));
 	expect_lapic_errno(vcpu, EBUSY);
 	TD_EXPECT_ERRNO(EBUSY, __td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&state));
 
-	td_mig_import(&s.d, &s.m, first_vp, s.m.nr_bundles - 1);
-	td_mig_import_end(&s.d);
+	td_mig_import_rest(&s.d, &s.m, first_vp);
 	expect_lapic_errno(vcpu, EBUSY);
 	TD_EXPECT_ERRNO(EBUSY, __td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&state));
 	lapic = get_lapic(vcpu);

@@ -290,12 +290,9 @@ TD_TEST(export_does_not_wait_for_a_vcpu_that_is_in_kvm_run)
 	release_vcpu(&r);
 
 	/* Nothing is lost by that. */
-	td_mig_export_all_mem(&s.m);
-	td_mig_export_td_and_vcpus(&s.m);
-	td_mig_export_start_token(&s.m);
+	td_mig_export_rest(&s.m);
 	td_mig_dest_create(&d, &s.m);
-	td_mig_import(&d, &s.m, 0, s.m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &s.m, 0);
 	for (i = 0; i < 2; i++)
 		td_vcpu_run_to_done(d.vcpus[i]);
 	td_mig_dest_free(&d);
@@ -313,8 +310,7 @@ TD_TEST(import_does_not_wait_for_a_vcpu_that_is_in_kvm_run)
 	source_create(&s);
 	td_mig_export(&s.m);
 	td_mig_dest_create(&d, &s.m);
-	at = td_mig_find_bundle(&s.m, KVM_TDX_MIG_IMPORT_STATE_VP);
-	td_mig_import(&d, &s.m, 0, at - 1);
+	at = td_mig_import_up_to(&d, &s.m, KVM_TDX_MIG_IMPORT_STATE_VP);
 
 	occupy_vcpu(&r, d.vcpus[s.m.bundles[at].vcpu_id]);
 	TD_EXPECT_ERRNO(EBUSY, __td_mig_import(d.streams, &s.m.bundles[at], &hw_error));
@@ -322,8 +318,7 @@ TD_TEST(import_does_not_wait_for_a_vcpu_that_is_in_kvm_run)
 	expect_bind_gets_through(td_mig_dst_migtd(), d.vm);
 	release_vcpu(&r);
 
-	td_mig_import(&d, &s.m, at, s.m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &s.m, at);
 	for (i = 0; i < 2; i++)
 		td_vcpu_run_to_done(d.vcpus[i]);
 	td_mig_dest_free(&d);

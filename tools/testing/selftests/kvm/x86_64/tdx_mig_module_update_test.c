@@ -9,16 +9,16 @@
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
+#include "tdx_mig_test.h"
 #include "tdx_sim_util.h"
-#include "tdx_test.h"
-#include "tdx_worker.h"
 
 #define FW_UPLOAD		"/sys/class/firmware/tdx_module/"
 
 #define IMAGE_VERSION		0x200
 /* Header, signature, and a module of one page. */
 #define IMAGE_SIZE		(3 * PAGE_SIZE)
+
+TD_WORKER_FIXTURE(td_worker, 1);
 
 struct image_header {
 	u16 version;
@@ -98,51 +98,40 @@ static void expect_tried(void)
 
 /* ------------------------------------------------------------------- tests */
 
-TD_TEST(tdx_module_is_not_updated_during_an_export)
+TD_TEST_F(td_worker, tdx_module_is_not_updated_during_an_export)
 {
-	struct td_worker w;
-	struct td_mig m;
-
 	expect_tried();
-	td_worker_create(&w, 1);
 	expect_tried();
-	td_mig_init(&m, w.vm, w.vcpus, 1, 1);
+	td_mig_init(&self->m, self->w.vm, self->w.vcpus, 1, 1);
 	expect_tried();
-	td_worker_log(&w, true);
-	td_mig_export_immutable(&m);
+	td_worker_log(&self->w, true);
+	td_mig_export_immutable(&self->m);
 	expect_refused();
-	td_worker_precopy(&w, &m, 0, 8);
-	td_mig_export_pause(&m);
+	td_worker_precopy(&self->w, &self->m, 0, 8);
+	td_mig_export_pause(&self->m);
 	expect_refused();
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 	expect_tried();
-	td_mig_free(&m);
+	td_mig_free(&self->m);
 
 	/* Canceled by KVM, it is not over yet. */
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, 8);
-	vm_guest_mem_punch_hole(w.vm, td_worker_gpa(0), PAGE_SIZE);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, 8);
+	vm_guest_mem_punch_hole(self->w.vm, td_worker_gpa(0), PAGE_SIZE);
 	expect_refused();
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 	expect_tried();
-	td_mig_free(&m);
-	td_worker_free(&w);
 }
 
-TD_TEST(session_that_does_not_start_does_not_keep_the_tdx_module)
+TD_TEST_F(td_worker, session_that_does_not_start_does_not_keep_the_tdx_module)
 {
-	struct td_worker w;
-	struct td_mig m;
 	u64 nr;
 
-	td_worker_create(&w, 1);
-	td_mig_open(&m, w.vm, w.vcpus, 1, 1);
+	td_mig_open(&self->m, self->w.vm, self->w.vcpus, 1, 1);
 	/* There is no key. */
-	TD_EXPECT_ERRNO(EIO, __td_mig_cmd_nr(&m.streams[0], KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE,
-					     &nr, NULL));
+	TD_EXPECT_ERRNO(EIO, __td_mig_cmd_nr(&self->m.streams[0],
+					     KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, &nr, NULL));
 	expect_tried();
-	td_mig_free(&m);
-	td_worker_free(&w);
 }
 
 TD_TEST(tdx_module_is_not_updated_during_an_import)

@@ -127,8 +127,7 @@ static void scene_migrate(struct scene *s, bool has_mce)
 	td_mig_dest_create(&s->d, &s->m);
 	for (i = 0; has_mce && i < NR_VCPUS; i++)
 		setup_mce(s->d.vcpus[i]);
-	td_mig_import(&s->d, &s->m, 0, s->m.nr_bundles - 1);
-	td_mig_import_end(&s->d);
+	td_mig_import_rest(&s->d, &s->m, 0);
 }
 
 static void scene_free(struct scene *s)

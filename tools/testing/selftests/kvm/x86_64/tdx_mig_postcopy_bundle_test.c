@@ -109,7 +109,7 @@ TD_TEST(there_is_no_way_back_after_the_commit)
 
 	/* Before it, the TD does not run. */
 	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(d.vcpus[0]));
-	TD_EXPECT_ERRNO(EOPNOTSUPP, __td_pre_fault_page(d.vcpus[0], MEM_GPA));
+	TD_EXPECT_ERRNO(EOPNOTSUPP, __td_pre_fault(d.vcpus[0], MEM_GPA, PAGE_SIZE));
 	td_mig_cmd(s, KVM_TDX_MIG_IMPORT_COMMIT);
 
 	TD_EXPECT_ERRNO(EBUSY, __td_mig_cmd_nr(s, KVM_TDX_MIG_IMPORT_ABORT, NULL, NULL));
@@ -347,7 +347,7 @@ TD_TEST(converted_page_is_not_imported_over)
 	 * The old content must not come back, the page is a new one.  It has to be
 	 * there before the guest accepts it, as the TDX module does not ask for it.
 	 */
-	td_pre_fault_page(d.vcpus[0], MEM_GPA);
+	td_pre_fault(d.vcpus[0], MEM_GPA, PAGE_SIZE);
 	td_postcopy_export(&m, 0, gpas, 1, &old);
 	td_postcopy_import(&d, &old);
 	TEST_ASSERT_EQ(td_gpa_entry_status(d.streams[0].gpa_list[0]),

@@ -392,7 +392,7 @@ TD_TEST(pages_that_the_source_does_not_have_are_pre_faulted_and_accepted)
 	td_vcpu_run_to_sync(vcpu, 0);
 	/* The others arrive as they are: pending. */
 	for (i = 0; i < LATE_PAGES / 2; i++)
-		td_pre_fault_page(vcpu, LATE_GPA + i * PAGE_SIZE);
+		td_pre_fault(vcpu, LATE_GPA + i * PAGE_SIZE, PAGE_SIZE);
 
 	td_mig_init(&m, vm, &vcpu, 1, 1);
 	td_postcopy_start(&p, &m, &d);
@@ -482,12 +482,6 @@ static void guest_write_twice(u64 index)
 	GUEST_DONE();
 }
 
-static struct td_mig_bundle *next_bundle(struct td_mig *m)
-{
-	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
-	return &m->bundles[m->nr_bundles++];
-}
-
 static void export_pages(struct td_mig *m, u64 first, u64 step, u64 nr)
 {
 	gpa_t gpas[TDX_MIG_BUF_LIST_PAGES_MAX];
@@ -495,13 +489,13 @@ static void export_pages(struct td_mig *m, u64 first, u64 step, u64 nr)
 
 	for (i = 0; i < nr; i++)
 		gpas[i] = mem_gpa(first + i * step);
-	td_postcopy_export(m, 0, gpas, nr, next_bundle(m));
+	td_postcopy_export(m, 0, gpas, nr, td_mig_next_bundle(m));
 }
 
 static void export_epoch_token(struct td_mig *m)
 {
 	u64 hw_error;
-	int ret = __td_mig_export_track(&m->streams[0], false, next_bundle(m), &hw_error);
+	int ret = __td_mig_export_track(&m->streams[0], false, td_mig_next_bundle(m), &hw_error);
 
 	TEST_ASSERT(!ret, "Export of an epoch token failed, errno %d (%s), hw_error 0x%lx",
 		    errno, strerror(errno), hw_error);
@@ -589,7 +583,7 @@ static void *pre_fault_all(void *arg)
 	u64 page;
 
 	for (page = 0; page < MEM_PAGES; page++)
-		td_pre_fault_page(arg, mem_gpa(page));
+		td_pre_fault(arg, mem_gpa(page), PAGE_SIZE);
 	return NULL;
 }
 

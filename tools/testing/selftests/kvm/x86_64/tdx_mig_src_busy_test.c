@@ -8,11 +8,8 @@
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_migtd.h"
+#include "tdx_mig_test.h"
 #include "tdx_sim_util.h"
-#include "tdx_test.h"
-#include "tdx_worker.h"
 
 #define NR_SENT		8UL
 #define NR_SESSIONS	4
@@ -20,14 +17,10 @@
 /* Rounds of a guest that has no reason to stop. */
 #define MANY_ROUNDS	50
 
-static int cmd(struct td_mig_stream *s, u32 id)
-{
-	u64 nr = 1;
-
-	return __td_mig_cmd_nr(s, id, &nr, NULL);
-}
-
 /* ----------------------------------------------------- a page that gets lost */
+
+TD_WORKER_FIXTURE(td_worker, 1);
+TD_WORKER_FIXTURE(td_workers, 2);
 
 /* A vCPU that writes to memory until KVM_RUN fails. */
 struct runner {
@@ -77,68 +70,54 @@ static void remove_without_abort(struct td_worker *w, u64 first, u64 nr)
 	td_sim_busy_leaf(0);
 }
 
-TD_TEST(no_vcpu_runs_on_in_a_td_that_has_lost_a_page)
+TD_TEST_F(td_workers, no_vcpu_runs_on_in_a_td_that_has_lost_a_page)
 {
 	struct runner r;
-	struct td_worker w;
-	struct td_mig m;
 
-	td_worker_create(&w, 2);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, NR_SENT);
-	runner_start(&r, &w);
-	remove_without_abort(&w, 0, 1);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
+	runner_start(&r, &self->w);
+	remove_without_abort(&self->w, 0, 1);
 	TEST_ASSERT_EQ(runner_join(&r), EIO);
 
 	/* Nor does one start, and the session is lost. */
-	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[0]));
-	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[1]));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_MEM));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(self->w.vcpus[0]));
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(self->w.vcpus[1]));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_MEM));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
 
 	/* Whatever is removed now goes the same way, exported or not. */
-	vm_guest_mem_punch_hole(w.vm, td_worker_gpa(1), TD_WORKER_NR_OLD / 2 * PAGE_SIZE);
-	vm_mem_set_shared(w.vm, td_worker_gpa(1), TD_WORKER_NR_OLD * PAGE_SIZE);
-	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[0]));
-	td_mig_free(&m);
-	td_worker_free(&w);
+	vm_guest_mem_punch_hole(self->w.vm, td_worker_gpa(1), TD_WORKER_NR_OLD / 2 * PAGE_SIZE);
+	vm_mem_set_shared(self->w.vm, td_worker_gpa(1), TD_WORKER_NR_OLD * PAGE_SIZE);
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(self->w.vcpus[0]));
 }
 
-TD_TEST(paused_td_that_has_lost_a_page_does_not_come_back)
+TD_TEST_F(td_worker, paused_td_that_has_lost_a_page_does_not_come_back)
 {
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, NR_SENT);
-	td_mig_export_pause(&m);
-	remove_without_abort(&w, 0, 2);
-	TD_EXPECT_ERRNO(EIO, __vcpu_run(w.vcpus[0]));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_STATE_TD));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
+	td_mig_export_pause(&self->m);
+	remove_without_abort(&self->w, 0, 2);
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(self->w.vcpus[0]));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0],
+						  KVM_TDX_MIG_EXPORT_STATE_TD));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
 }
 
-TD_TEST(abort_by_the_vmm_can_be_repeated)
+TD_TEST_F(td_worker, abort_by_the_vmm_can_be_repeated)
 {
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, NR_SENT);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
 	td_sim_busy_leaf(TDH_EXPORT_ABORT);
-	TD_EXPECT_ERRNO(EAGAIN, __td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, 0, 0, NULL));
+	TD_EXPECT_ERRNO(EAGAIN, __td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, 0, 0,
+					     NULL));
 	td_sim_busy_leaf(0);
 	/* Nothing has come of it. */
-	td_worker_precopy(&w, &m, NR_SENT, NR_SENT);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(&m);
-	td_worker_check(&w);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_precopy(&self->w, &self->m, NR_SENT, NR_SENT);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
+	td_worker_check(&self->w);
+	td_worker_migrate(&self->w, 1);
 }
 
 /* -------------------------------------------------------------- service TDs */
@@ -188,41 +167,38 @@ static void disturber_stop(struct disturber *d)
 	kvm_pthread_join(d->thread, NULL);
 }
 
-static void remove_under(void *(*fn)(void *))
+static void remove_under(struct td_worker *w, struct td_mig *m, void *(*fn)(void *))
 {
 	struct disturber d;
-	struct td_worker w;
-	struct td_mig m;
 	int i;
 
-	td_worker_create(&w, 1);
 	for (i = 0; i < NR_SESSIONS; i++) {
-		td_worker_begin(&w, &m, 1);
-		td_worker_precopy(&w, &m, 0, NR_SENT);
-		disturber_start(&d, w.vm, fn);
-		vm_guest_mem_punch_hole(w.vm, td_worker_gpa(0), NR_SENT / 2 * PAGE_SIZE);
+		td_worker_begin(w, m, 1);
+		td_worker_precopy(w, m, 0, NR_SENT);
+		disturber_start(&d, w->vm, fn);
+		vm_guest_mem_punch_hole(w->vm, td_worker_gpa(0), NR_SENT / 2 * PAGE_SIZE);
 		disturber_stop(&d);
-		TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_PAUSE));
+		TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&m->streams[0],
+							  KVM_TDX_MIG_EXPORT_PAUSE));
 
 		/* Not lost: the TD has its other pages, and gets new ones. */
-		td_worker_do(&w, TD_WORKER_FORGET, 0, NR_SENT / 2);
-		td_worker_do(&w, TD_WORKER_ACCEPT, 0, NR_SENT / 2);
-		td_worker_check(&w);
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_free(&m);
+		td_worker_do(w, TD_WORKER_FORGET, 0, NR_SENT / 2);
+		td_worker_do(w, TD_WORKER_ACCEPT, 0, NR_SENT / 2);
+		td_worker_check(w);
+		td_mig_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_free(m);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(w, 1);
 }
 
-TD_TEST(exported_page_is_removed_while_a_service_td_is_bound)
+TD_TEST_F(td_worker, exported_page_is_removed_while_a_service_td_is_bound)
 {
-	remove_under(bind_all_the_time);
+	remove_under(&self->w, &self->m, bind_all_the_time);
 }
 
-TD_TEST(exported_page_is_removed_while_a_service_td_accesses_the_td)
+TD_TEST_F(td_worker, exported_page_is_removed_while_a_service_td_accesses_the_td)
 {
-	remove_under(access_all_the_time);
+	remove_under(&self->w, &self->m, access_all_the_time);
 }
 
 int main(int argc, char *argv[])

@@ -5,45 +5,13 @@
  */
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
-#include "tdx_worker.h"
-
-/* A page of each group, as it is before it changes. */
-#define WRITABLE_PAGE		0UL
-#define BLOCKED_PAGE		1UL
-#define SENT_PAGE		2UL
-#define DIRTY_PAGE		3UL
-#define DIRTY_BLOCKED_PAGE	4UL
-#define NR_CHANGED		5UL
+#include "tdx_mig_test.h"
 
 #define NR_STORMS		6
 #define NR_RACES		12
 
-/* A live session with the pages in their states. */
-static void begin(struct td_worker *w, struct td_mig *m)
-{
-	td_worker_begin(w, m, 1);
-	td_worker_precopy(w, m, SENT_PAGE, NR_CHANGED - SENT_PAGE);
-	td_worker_do(w, TD_WORKER_WRITE, DIRTY_PAGE, NR_CHANGED - DIRTY_PAGE);
-	td_worker_clear_log(w, BLOCKED_PAGE, 1);
-	td_worker_clear_log(w, DIRTY_BLOCKED_PAGE, 1);
-}
-
-static void get_page_back(struct td_worker *w, u64 page)
-{
-	td_worker_do(w, TD_WORKER_FORGET, page, 1);
-	td_worker_do(w, TD_WORKER_ACCEPT, page, 1);
-	td_worker_check(w);
-}
-
-static void cancel(struct td_mig *m, u64 first, u64 nr)
-{
-	u64 entry = td_worker_export(m, TDX_MIG_GPA_OP_CANCEL, first, nr);
-
-	TEST_ASSERT_EQ(td_mig_entry_op(entry), TDX_MIG_GPA_OP_CANCEL);
-	TEST_ASSERT_EQ(td_mig_entry_status(entry), TDX_MIG_GPA_STATUS_SUCCESS);
-}
+TD_WORKER_FIXTURE(td_worker, 1);
+TD_WORKER_FIXTURE(td_workers, 2);
 
 /* --------------------------------------------------- what is refused, and when */
 
@@ -56,12 +24,12 @@ static void expect_conversion_refused(struct td_worker *w)
 {
 	u64 page;
 
-	for (page = SENT_PAGE; page < NR_CHANGED; page++)
+	for (page = TD_PAGE_SENT; page < TD_PAGE_NR_STATES; page++)
 		TD_EXPECT_ERRNO(EBUSY, share(w, page, 1));
 	/* Pages that could be converted by themselves, and the first one that cannot. */
-	TD_EXPECT_ERRNO(EBUSY, share(w, 0, SENT_PAGE + 1));
+	TD_EXPECT_ERRNO(EBUSY, share(w, 0, TD_PAGE_SENT + 1));
 	/* The last one that cannot, and more. */
-	TD_EXPECT_ERRNO(EBUSY, share(w, NR_CHANGED - 1, TD_WORKER_NR_PAGES));
+	TD_EXPECT_ERRNO(EBUSY, share(w, TD_PAGE_NR_STATES - 1, TD_WORKER_NR_PAGES));
 	/* And all that there is. */
 	TD_EXPECT_ERRNO(EBUSY, __td_mem_set_shared(w->vm, 0, TD_SHARED_BIT));
 
@@ -77,7 +45,7 @@ TD_TEST(conversion_of_a_page_that_was_sent_is_refused_and_changes_nothing)
 
 	for (is_paused = 0; is_paused < 2; is_paused++) {
 		td_worker_create(&w, 1);
-		begin(&w, &m);
+		td_worker_begin_mixed(&w, &m, 1);
 		if (is_paused)
 			td_mig_export_pause(&m);
 		expect_conversion_refused(&w);
@@ -96,62 +64,51 @@ static void convert_and_get_back(struct td_worker *w, u64 page)
 {
 	vm_mem_set_shared(w->vm, td_worker_gpa(page), PAGE_SIZE);
 	vm_mem_set_private(w->vm, td_worker_gpa(page), PAGE_SIZE);
-	get_page_back(w, page);
+	td_worker_get_back(w, page);
 }
 
-TD_TEST(page_that_was_sent_can_be_converted_when_the_session_is_over)
+TD_TEST_F(td_worker, page_that_was_sent_can_be_converted_when_the_session_is_over)
 {
-	struct td_worker w;
-	struct td_mig m;
 	u64 page;
 
-	td_worker_create(&w, 1);
 	/* By the VMM, */
-	begin(&w, &m);
-	TD_EXPECT_ERRNO(EBUSY, share(&w, SENT_PAGE, 1));
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	for (page = 0; page < NR_CHANGED; page++)
-		convert_and_get_back(&w, page);
-	td_mig_free(&m);
+	td_worker_begin_mixed(&self->w, &self->m, 1);
+	TD_EXPECT_ERRNO(EBUSY, share(&self->w, TD_PAGE_SENT, 1));
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	for (page = 0; page < TD_PAGE_NR_STATES; page++)
+		convert_and_get_back(&self->w, page);
+	td_mig_free(&self->m);
 
 	/* by KVM, */
-	begin(&w, &m);
-	vm_guest_mem_punch_hole(w.vm, td_worker_gpa(SENT_PAGE), PAGE_SIZE);
-	get_page_back(&w, SENT_PAGE);
-	for (page = 0; page < NR_CHANGED; page++)
-		convert_and_get_back(&w, page);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(&m);
+	td_worker_begin_mixed(&self->w, &self->m, 1);
+	vm_guest_mem_punch_hole(self->w.vm, td_worker_gpa(TD_PAGE_SENT), PAGE_SIZE);
+	td_worker_get_back(&self->w, TD_PAGE_SENT);
+	for (page = 0; page < TD_PAGE_NR_STATES; page++)
+		convert_and_get_back(&self->w, page);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
 
 	/* and with nothing exported yet by the next one. */
-	td_worker_begin(&w, &m, 1);
-	for (page = 0; page < NR_CHANGED; page++)
-		convert_and_get_back(&w, page);
-	td_worker_finish(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_begin(&self->w, &self->m, 1);
+	for (page = 0; page < TD_PAGE_NR_STATES; page++)
+		convert_and_get_back(&self->w, page);
+	td_worker_finish(&self->w, &self->m);
 }
 
-TD_TEST(page_can_be_converted_after_an_abort_with_token)
+TD_TEST_F(td_worker, page_can_be_converted_after_an_abort_with_token)
 {
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	begin(&w, &m);
-	td_worker_export_rest(&m, false);
-	td_mig_dest_create(&d, &m);
-	td_mig_import(&d, &m, 0, 0);
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	*m.streams[0].mbmd = *d.streams[0].mbmd;
-	TD_EXPECT_ERRNO(EBUSY, share(&w, SENT_PAGE, 1));
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	convert_and_get_back(&w, SENT_PAGE);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_begin_mixed(&self->w, &self->m, 1);
+	td_worker_export_rest(&self->m, false);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_import(&self->d, &self->m, 0, 0);
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	*self->m.streams[0].mbmd = *self->d.streams[0].mbmd;
+	TD_EXPECT_ERRNO(EBUSY, share(&self->w, TD_PAGE_SENT, 1));
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	convert_and_get_back(&self->w, TD_PAGE_SENT);
+	td_mig_dest_free(&self->d);
+	td_mig_free(&self->m);
+	td_worker_migrate(&self->w, 1);
 }
 
 /* ---------------------------------------------------------- the guest asks for it */
@@ -164,74 +121,59 @@ static void wait_for_refusals(u64 nr)
 		usleep(100);
 }
 
-TD_TEST(guest_waits_for_its_conversion_until_the_export_is_canceled)
+TD_TEST_F(td_worker, guest_waits_for_its_conversion_until_the_export_is_canceled)
 {
 	struct td_worker_thread t;
-	struct td_worker w;
-	struct td_mig m;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, 4);
-	td_worker_start(&t, &w, 0, TD_WORKER_SHARE, 0, 3);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, 4);
+	td_worker_start(&t, &self->w, 0, TD_WORKER_SHARE, 0, 3);
 	wait_for_refusals(2);
 	/* One after another, so that the guest waits for each. */
-	cancel(&m, 0, 1);
+	td_worker_cancel(&self->m, 0, 1);
 	wait_for_refusals(2);
-	cancel(&m, 1, 2);
+	td_worker_cancel(&self->m, 1, 2);
 	td_worker_stop(&t, 1);
-	td_worker_track(&m);
+	td_mig_export_track(&self->m);
 
-	td_worker_do(&w, TD_WORKER_WRITE, 0, 4);
-	td_worker_do(&w, TD_WORKER_UNSHARE, 0, 1);
-	td_worker_finish(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, 4);
+	td_worker_do(&self->w, TD_WORKER_UNSHARE, 0, 1);
+	td_worker_finish(&self->w, &self->m);
 }
 
-static void forget_bundles(struct td_mig *m)
-{
-	while (m->nr_bundles)
-		td_mig_bundle_free(&m->bundles[--m->nr_bundles]);
-}
-
-TD_TEST(sessions_go_on_or_end_while_the_guest_converts_its_memory)
+TD_TEST_F(td_workers, sessions_go_on_or_end_while_the_guest_converts_its_memory)
 {
 	struct td_worker_thread t[2];
 	bool is_live = false;
-	struct td_worker w;
-	struct td_mig m;
 	int i;
 
-	td_worker_create(&w, 2);
-	td_worker_start(&t[0], &w, 0, TD_WORKER_CONVERT_STORM, 0, TD_WORKER_NR_ALIASES);
-	td_worker_start(&t[1], &w, 1, TD_WORKER_WRITE_STORM, 16, 16);
+	td_worker_start(&t[0], &self->w, 0, TD_WORKER_CONVERT_STORM, 0, TD_WORKER_NR_ALIASES);
+	td_worker_start(&t[1], &self->w, 1, TD_WORKER_WRITE_STORM, 16, 16);
 
 	for (i = 0; i < NR_STORMS; i++) {
 		if (!is_live)
-			td_worker_begin(&w, &m, 1);
-		td_worker_clear_log(&w, 0, TD_WORKER_NR_OLD);
-		td_worker_export(&m, TDX_MIG_GPA_OP_MIGRATE, 0, TD_WORKER_NR_OLD);
-		td_worker_track(&m);
+			td_worker_begin(&self->w, &self->m, 1);
+		td_worker_clear_log(&self->w, 0, TD_WORKER_NR_OLD);
+		td_worker_export(&self->m, TDX_MIG_GPA_OP_MIGRATE, 0, TD_WORKER_NR_OLD);
+		td_mig_export_track(&self->m);
 		wait_for_refusals(1);
 
 		/* The VMM decides who has to give way. */
 		is_live = i % 3 != 2;
 		if (is_live) {
-			td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, 0, TD_WORKER_NR_ALIASES);
-			td_worker_track(&m);
-			forget_bundles(&m);
+			td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, 0, TD_WORKER_NR_ALIASES);
+			td_mig_export_track(&self->m);
+			td_mig_forget_bundles(&self->m);
 		} else {
-			td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-			td_mig_free(&m);
+			td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+			td_mig_free(&self->m);
 		}
 		td_worker_wait(&t[0], TD_WORKER_NR_ALIASES);
 	}
 
 	td_worker_stop(t, 2);
-	td_worker_check(&w);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_check(&self->w);
+	td_worker_migrate(&self->w, 1);
 }
 
 /* ------------------------------------------------------------------- races */
@@ -262,9 +204,8 @@ static void *export_new_pages(void *arg)
 		}
 		for (first = 0; first < TD_WORKER_NR_NEW; first += nr) {
 			for (i = 0; i < nr; i++)
-				list[i] = td_worker_gpa(TD_WORKER_NR_OLD + first + i) |
-					  (u64)TDX_MIG_GPA_OP_MIGRATE <<
-					  TDX_MIG_GPA_ENTRY_OP_SHIFT;
+				list[i] = td_gpa_entry(td_worker_gpa(TD_WORKER_NR_OLD + first + i),
+						       TDX_MIG_GPA_OP_MIGRATE);
 			ret = __td_mig_export_mem(e->stream, list, nr, &b, NULL);
 			TEST_ASSERT(!ret, "errno %d (%s)", errno, strerror(errno));
 			td_mig_bundle_free(&b);
@@ -289,60 +230,50 @@ static void pause_exports(struct exporter *e, bool pause)
 		usleep(100);
 }
 
-TD_TEST(page_is_either_exported_or_converted)
+TD_TEST_F(td_worker, page_is_either_exported_or_converted)
 {
 	const u64 first = TD_WORKER_NR_OLD, nr = TD_WORKER_NR_NEW;
-	struct kvm_pre_fault_memory range;
 	bool is_refused;
 	int i;
 	struct exporter e;
-	struct td_worker w;
-	struct td_mig m;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 2);
-	e = (struct exporter) { .stream = &m.streams[1] };
+	td_worker_begin(&self->w, &self->m, 2);
+	e = (struct exporter) { .stream = &self->m.streams[1] };
 	kvm_pthread_create(&e.thread, NULL, export_new_pages, &e);
 
 	for (i = 0; i < NR_RACES; i++) {
 		/* Sometimes one of the two has surely won. */
 		pause_exports(&e, i % 3 == 2);
-		range = (struct kvm_pre_fault_memory) {
-			.gpa = td_worker_gpa(first),
-			.size = nr * PAGE_SIZE,
-		};
-		while (range.size)
-			vcpu_ioctl(w.vcpus[0], KVM_PRE_FAULT_MEMORY, &range);
+		td_pre_fault(self->w.vcpus[0], td_worker_gpa(first), nr * PAGE_SIZE);
 		/* The exporter can have them from now on. */
-		td_worker_clear_log(&w, first, nr);
+		td_worker_clear_log(&self->w, first, nr);
 		if (i % 3 == 1)
 			wait_for_exports(&e);
 
-		is_refused = share(&w, first, nr);
+		is_refused = share(&self->w, first, nr);
 		if (i % 3)
 			TEST_ASSERT_EQ(is_refused, i % 3 == 1);
 		if (is_refused) {
 			TEST_ASSERT(errno == EBUSY, "errno %d (%s)", errno, strerror(errno));
 			pause_exports(&e, true);
-			td_worker_track(&m);
-			td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, first, nr);
-			TEST_ASSERT(!share(&w, first, nr), "errno %d (%s)", errno,
+			td_mig_export_track(&self->m);
+			td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, first, nr);
+			TEST_ASSERT(!share(&self->w, first, nr), "errno %d (%s)", errno,
 				    strerror(errno));
 		}
 		/* The session must not notice that there was a conversion. */
-		td_worker_track(&m);
-		forget_bundles(&m);
-		vm_mem_set_private(w.vm, td_worker_gpa(first), nr * PAGE_SIZE);
+		td_mig_export_track(&self->m);
+		td_mig_forget_bundles(&self->m);
+		vm_mem_set_private(self->w.vm, td_worker_gpa(first), nr * PAGE_SIZE);
 	}
 	WRITE_ONCE(e.stop, true);
 	kvm_pthread_join(e.thread, NULL);
 
-	td_mig_export_pause(&m);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(&m);
-	td_worker_check(&w);
-	td_worker_migrate(&w, 2);
-	td_worker_free(&w);
+	td_mig_export_pause(&self->m);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
+	td_worker_check(&self->w);
+	td_worker_migrate(&self->w, 2);
 }
 
 int main(int argc, char *argv[])

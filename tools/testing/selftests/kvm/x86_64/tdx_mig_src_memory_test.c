@@ -7,42 +7,23 @@
  */
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
-#include "tdx_worker.h"
-
-/* A page of each group, as it is before it changes. */
-#define WRITABLE_PAGE		0UL
-#define BLOCKED_PAGE		1UL
-#define SENT_PAGE		2UL
-#define DIRTY_PAGE		3UL
-#define DIRTY_BLOCKED_PAGE	4UL
-#define NR_CHANGED		5UL
+#include "tdx_mig_test.h"
 
 #define OTHER_SLOT		(TD_WORKER_SLOT + 1)
 #define OTHER_GPA		0x50000000UL
 #define OTHER_NR_PAGES		4UL
 
-static int cmd(struct td_mig_stream *s, u32 id)
-{
-	u64 nr = 1;
-
-	return __td_mig_cmd_nr(s, id, &nr, NULL);
-}
+TD_WORKER_FIXTURE(td_worker, 1);
+TD_WORKER_FIXTURE(td_workers, 2);
 
 static int prefault(struct kvm_vcpu *vcpu, u64 page)
 {
-	struct kvm_pre_fault_memory range = {
-		.gpa = td_worker_gpa(page),
-		.size = PAGE_SIZE,
-	};
-
-	return __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+	return __td_pre_fault(vcpu, td_worker_gpa(page), PAGE_SIZE);
 }
 
 static bool was_sent(u64 page)
 {
-	return page >= SENT_PAGE;
+	return page >= TD_PAGE_SENT;
 }
 
 /* How the VMM takes a private page away. */
@@ -62,72 +43,52 @@ static void remove_page(struct kvm_vm *vm, enum removal how, u64 page)
 	}
 }
 
-/* A live session with the pages in their states. */
-static void begin(struct td_worker *w, struct td_mig *m)
-{
-	td_worker_begin(w, m, 1);
-	td_worker_precopy(w, m, SENT_PAGE, NR_CHANGED - SENT_PAGE);
-	td_worker_do(w, TD_WORKER_WRITE, DIRTY_PAGE, NR_CHANGED - DIRTY_PAGE);
-	td_worker_clear_log(w, BLOCKED_PAGE, 1);
-	td_worker_clear_log(w, DIRTY_BLOCKED_PAGE, 1);
-}
-
 static void expect_canceled(struct td_mig *m)
 {
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_MEM));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_PAUSE));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD));
-	TD_EXPECT_ERRNO(ECANCELED, cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE));
-}
-
-static void get_page_back(struct td_worker *w, u64 page)
-{
-	td_worker_do(w, TD_WORKER_FORGET, page, 1);
-	td_worker_do(w, TD_WORKER_ACCEPT, page, 1);
-	td_worker_check(w);
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_MEM));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_PAUSE));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&m->streams[0],
+						  KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE));
 }
 
 /* ------------------------------------------------- the source, without notice */
 
-static void remove_and_look(bool is_paused)
+static void remove_and_look(struct td_worker *w, struct td_mig *m, bool is_paused)
 {
-	struct td_worker w;
-	struct td_mig m;
 	u64 page;
 
-	td_worker_create(&w, 1);
-	for (page = 0; page < NR_CHANGED; page++) {
-		begin(&w, &m);
+	for (page = 0; page < TD_PAGE_NR_STATES; page++) {
+		td_worker_begin_mixed(w, m, 1);
 		if (is_paused)
-			td_mig_export_pause(&m);
-		remove_page(w.vm, REMOVE_PUNCH, page);
+			td_mig_export_pause(m);
+		remove_page(w->vm, REMOVE_PUNCH, page);
 
 		if (was_sent(page))
-			expect_canceled(&m);
+			expect_canceled(m);
 		/* A TD that was not paused does not have to care. */
 		if (!is_paused)
-			get_page_back(&w, page);
+			td_worker_get_back(w, page);
 		else if (was_sent(page))
-			TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
+			TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w->vcpus[0]));
 
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_free(&m);
+		td_mig_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_free(m);
 		if (is_paused)
-			get_page_back(&w, page);
-		td_worker_check(&w);
+			td_worker_get_back(w, page);
+		td_worker_check(w);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(w, 1);
 }
 
-TD_TEST(punched_hole_cancels_a_live_session_if_the_page_was_sent)
+TD_TEST_F(td_worker, punched_hole_cancels_a_live_session_if_the_page_was_sent)
 {
-	remove_and_look(false);
+	remove_and_look(&self->w, &self->m, false);
 }
 
-TD_TEST(punched_hole_cancels_a_paused_session_if_the_page_was_sent)
+TD_TEST_F(td_worker, punched_hole_cancels_a_paused_session_if_the_page_was_sent)
 {
-	remove_and_look(true);
+	remove_and_look(&self->w, &self->m, true);
 }
 
 /*
@@ -160,51 +121,45 @@ TD_TEST(session_goes_on_without_a_page_that_was_removed_before_it_was_sent)
 	for (is_paused = 0; is_paused < 2; is_paused++) {
 		for (how = 0; how < REMOVE_NR; how++) {
 			td_worker_create(&w, 1);
-			begin(&w, &m);
+			td_worker_begin_mixed(&w, &m, 1);
 			if (is_paused)
 				td_mig_export_pause(&m);
-			remove_page(w.vm, how, BLOCKED_PAGE);
+			remove_page(w.vm, how, TD_PAGE_BLOCKED);
 			td_worker_export_rest(&m, is_paused);
-			import_without_page(&w, &m, BLOCKED_PAGE, false);
+			import_without_page(&w, &m, TD_PAGE_BLOCKED, false);
 			td_mig_free(&m);
 			td_worker_free(&w);
 		}
 	}
 }
 
-TD_TEST(guest_runs_on_when_the_session_is_canceled)
+TD_TEST_F(td_worker, guest_runs_on_when_the_session_is_canceled)
 {
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, TD_WORKER_NR_OLD);
-	remove_page(w.vm, REMOVE_PUNCH, 0);
-	expect_canceled(&m);
-	get_page_back(&w, 0);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, TD_WORKER_NR_OLD);
+	remove_page(self->w.vm, REMOVE_PUNCH, 0);
+	expect_canceled(&self->m);
+	td_worker_get_back(&self->w, 0);
 
 	/* All other pages are still exported, and blocked. */
-	td_worker_do(&w, TD_WORKER_WRITE, 0, TD_WORKER_NR_OLD);
-	TEST_ASSERT(td_worker_is_dirty(&w, TD_WORKER_NR_OLD - 1), "Write is not logged");
-	td_worker_do(&w, TD_WORKER_ACCEPT, TD_WORKER_NR_OLD, 8);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, TD_WORKER_NR_OLD);
+	TEST_ASSERT(td_worker_is_dirty(&self->w, TD_WORKER_NR_OLD - 1), "Write is not logged");
+	td_worker_do(&self->w, TD_WORKER_ACCEPT, TD_WORKER_NR_OLD, 8);
 	/* Nothing keeps the guest from converting them. */
-	td_worker_do(&w, TD_WORKER_SHARE, 0, 2);
-	td_worker_check(&w);
+	td_worker_do(&self->w, TD_WORKER_SHARE, 0, 2);
+	td_worker_check(&self->w);
 	/* Nothing can be blocked any more, so pages stay dirty. */
-	td_worker_clear_log(&w, 8, 8);
-	TEST_ASSERT(td_worker_is_dirty(&w, 8), "Page is taken for blocked");
+	td_worker_clear_log(&self->w, 8, 8);
+	TEST_ASSERT(td_worker_is_dirty(&self->w, 8), "Page is taken for blocked");
 
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_free(&m);
-	td_worker_check(&w);
-	td_worker_do(&w, TD_WORKER_UNSHARE, 0, 1);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
+	td_worker_check(&self->w);
+	td_worker_do(&self->w, TD_WORKER_UNSHARE, 0, 1);
 	/* Page 1 arrives as shared memory. */
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 2, 8);
-	td_worker_finish(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 2, 8);
+	td_worker_finish(&self->w, &self->m);
 }
 
 TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
@@ -216,10 +171,10 @@ TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 
 	for (is_aborted = 0; is_aborted < 2; is_aborted++) {
 		td_worker_create(&w, 1);
-		begin(&w, &m);
+		td_worker_begin_mixed(&w, &m, 1);
 		td_worker_export_rest(&m, false);
-		remove_page(w.vm, REMOVE_PUNCH, SENT_PAGE);
-		remove_page(w.vm, REMOVE_PUNCH, DIRTY_PAGE);
+		remove_page(w.vm, REMOVE_PUNCH, TD_PAGE_SENT);
+		remove_page(w.vm, REMOVE_PUNCH, TD_PAGE_DIRTY);
 		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
 
 		/* Not even the destination's token brings it back. */
@@ -229,11 +184,10 @@ TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 			td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
 			*m.streams[0].mbmd = *d.streams[0].mbmd;
 		}
-		TD_EXPECT_ERRNO(ECANCELED, cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
+		TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
 		TD_EXPECT_ERRNO(EBUSY, __vcpu_run(w.vcpus[0]));
 		if (!is_aborted) {
-			td_mig_import(&d, &m, m.nr_bundles - 1, m.nr_bundles - 1);
-			td_mig_import_end(&d);
+			td_mig_import_rest(&d, &m, m.nr_bundles - 1);
 			td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
 		}
 		td_mig_dest_free(&d);
@@ -244,165 +198,123 @@ TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 
 /* ---------------------------------------------------- the source, as agreed */
 
-static void cancel(struct td_mig *m, u64 first, u64 nr)
+TD_TEST_F(td_worker, canceled_page_can_be_converted_and_the_session_goes_on)
 {
-	u64 entry = td_worker_export(m, TDX_MIG_GPA_OP_CANCEL, first, nr);
-
-	TEST_ASSERT_EQ(td_mig_entry_op(entry), TDX_MIG_GPA_OP_CANCEL);
-	TEST_ASSERT_EQ(td_mig_entry_status(entry), TDX_MIG_GPA_STATUS_SUCCESS);
-}
-
-TD_TEST(canceled_page_can_be_converted_and_the_session_goes_on)
-{
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, 4);
-	td_worker_do(&w, TD_WORKER_WRITE, 1, 1);
-	cancel(&m, 0, 3);
-	td_worker_track(&m);
-	td_worker_do(&w, TD_WORKER_SHARE, 0, 3);
-	td_worker_do(&w, TD_WORKER_WRITE, 0, 3);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, 4);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 1, 1);
+	td_worker_cancel(&self->m, 0, 3);
+	td_mig_export_track(&self->m);
+	td_worker_do(&self->w, TD_WORKER_SHARE, 0, 3);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, 3);
 
 	/* One goes back and is sent anew while live, one while paused. */
-	td_worker_do(&w, TD_WORKER_UNSHARE, 0, 2);
-	td_worker_precopy(&w, &m, 0, 1);
-	td_worker_do(&w, TD_WORKER_WRITE, 0, 1);
-	td_worker_finish(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_do(&self->w, TD_WORKER_UNSHARE, 0, 2);
+	td_worker_precopy(&self->w, &self->m, 0, 1);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, 1);
+	td_worker_finish(&self->w, &self->m);
 }
 
-TD_TEST(page_can_be_canceled_and_converted_in_the_pause)
+TD_TEST_F(td_worker, page_can_be_canceled_and_converted_in_the_pause)
 {
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_precopy(&w, &m, 0, 4);
-	td_mig_export_pause(&m);
-	cancel(&m, 2, 1);
-	remove_page(w.vm, REMOVE_CONVERT, 2);
-	td_worker_export_rest(&m, true);
-	import_without_page(&w, &m, 2, true);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, 4);
+	td_mig_export_pause(&self->m);
+	td_worker_cancel(&self->m, 2, 1);
+	remove_page(self->w.vm, REMOVE_CONVERT, 2);
+	td_worker_export_rest(&self->m, true);
+	import_without_page(&self->w, &self->m, 2, true);
 }
 
-TD_TEST(canceled_page_is_sent_again_in_a_later_epoch)
+TD_TEST_F(td_worker, canceled_page_is_sent_again_in_a_later_epoch)
 {
-	struct td_worker w;
-	struct td_mig m;
 	int i;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
+	td_worker_begin(&self->w, &self->m, 1);
 	for (i = 0; i < 3; i++) {
-		td_worker_precopy(&w, &m, 0, 8);
-		td_worker_do(&w, TD_WORKER_WRITE, 0, 4);
-		cancel(&m, 0, 8);
-		td_worker_track(&m);
+		td_worker_precopy(&self->w, &self->m, 0, 8);
+		td_worker_do(&self->w, TD_WORKER_WRITE, 0, 4);
+		td_worker_cancel(&self->m, 0, 8);
+		td_mig_export_track(&self->m);
 	}
-	td_worker_finish(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_finish(&self->w, &self->m);
 }
 
-TD_TEST(export_that_never_was_cannot_be_canceled)
+TD_TEST_F(td_worker, export_that_never_was_cannot_be_canceled)
 {
-	struct td_worker w;
-	struct td_mig m;
 	u64 entry;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	td_worker_clear_log(&w, 1, 1);
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_clear_log(&self->w, 1, 1);
 	/* A page that is writable, one that is blocked, one that does not exist. */
-	entry = td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, 0, 1);
-	TEST_ASSERT_EQ(td_mig_entry_op(entry), TDX_MIG_GPA_OP_NOP);
-	TEST_ASSERT_EQ(td_mig_entry_status(entry), TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
-	entry = td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, 1, 1);
-	TEST_ASSERT_EQ(td_mig_entry_op(entry), TDX_MIG_GPA_OP_NOP);
-	entry = td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, TD_WORKER_NR_OLD, 1);
-	TEST_ASSERT_EQ(td_mig_entry_op(entry), TDX_MIG_GPA_OP_NOP);
+	entry = td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, 0, 1);
+	TEST_ASSERT_EQ(td_gpa_entry_op(entry), TDX_MIG_GPA_OP_NOP);
+	TEST_ASSERT_EQ(td_gpa_entry_status(entry), TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
+	entry = td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, 1, 1);
+	TEST_ASSERT_EQ(td_gpa_entry_op(entry), TDX_MIG_GPA_OP_NOP);
+	entry = td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, TD_WORKER_NR_OLD, 1);
+	TEST_ASSERT_EQ(td_gpa_entry_op(entry), TDX_MIG_GPA_OP_NOP);
 	/* And one that was canceled before. */
-	td_worker_precopy(&w, &m, 2, 1);
-	cancel(&m, 2, 1);
-	entry = td_worker_export(&m, TDX_MIG_GPA_OP_CANCEL, 2, 1);
-	TEST_ASSERT_EQ(td_mig_entry_op(entry), TDX_MIG_GPA_OP_NOP);
+	td_worker_precopy(&self->w, &self->m, 2, 1);
+	td_worker_cancel(&self->m, 2, 1);
+	entry = td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, 2, 1);
+	TEST_ASSERT_EQ(td_gpa_entry_op(entry), TDX_MIG_GPA_OP_NOP);
 
-	td_worker_do(&w, TD_WORKER_WRITE, 0, 3);
-	td_worker_finish(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, 3);
+	td_worker_finish(&self->w, &self->m);
 }
 
 /* ------------------------------------------------------- pages that are new */
 
-TD_TEST(pages_that_are_added_to_a_live_td_are_sent_in_whatever_state)
+TD_TEST_F(td_worker, pages_that_are_added_to_a_live_td_are_sent_in_whatever_state)
 {
 	const u64 first = TD_WORKER_NR_OLD;
-	struct td_worker w;
-	struct td_mig m;
 	u64 i;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
+	td_worker_begin(&self->w, &self->m, 1);
 	for (i = 0; i < 4; i++)
-		TEST_ASSERT(!prefault(w.vcpus[0], first + i), "errno %d", errno);
+		TEST_ASSERT(!prefault(self->w.vcpus[0], first + i), "errno %d", errno);
 	/* Pending, pending and blocked, pending and sent, which get accepted then. */
-	td_worker_precopy(&w, &m, first + 2, 2);
-	td_worker_clear_log(&w, first + 1, 1);
-	td_worker_do(&w, TD_WORKER_ACCEPT, first, 3);
-	TEST_ASSERT(td_worker_is_dirty(&w, first + 1), "Accepted page is not dirty");
-	TEST_ASSERT(td_worker_is_dirty(&w, first + 2), "Accepted page is not dirty");
+	td_worker_precopy(&self->w, &self->m, first + 2, 2);
+	td_worker_clear_log(&self->w, first + 1, 1);
+	td_worker_do(&self->w, TD_WORKER_ACCEPT, first, 3);
+	TEST_ASSERT(td_worker_is_dirty(&self->w, first + 1), "Accepted page is not dirty");
+	TEST_ASSERT(td_worker_is_dirty(&self->w, first + 2), "Accepted page is not dirty");
 	/* Accepted at once. */
-	td_worker_do(&w, TD_WORKER_ACCEPT, first + 4, 2);
-	TEST_ASSERT(td_worker_is_dirty(&w, first + 4), "New page is not dirty");
-	td_worker_precopy(&w, &m, first + 4, 1);
+	td_worker_do(&self->w, TD_WORKER_ACCEPT, first + 4, 2);
+	TEST_ASSERT(td_worker_is_dirty(&self->w, first + 4), "New page is not dirty");
+	td_worker_precopy(&self->w, &self->m, first + 4, 1);
 
-	td_worker_export_rest(&m, false);
+	td_worker_export_rest(&self->m, false);
 	/* Page 3 arrives as it was sent: still to be accepted. */
-	import_without_page(&w, &m, first + 3, false);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	import_without_page(&self->w, &self->m, first + 3, false);
 }
 
-TD_TEST(paused_td_gets_no_pages_until_the_session_is_aborted)
+TD_TEST_F(td_worker, paused_td_gets_no_pages_until_the_session_is_aborted)
 {
 	const u64 first = TD_WORKER_NR_OLD;
-	struct td_mig_dest d;
-	struct td_worker w;
-	struct td_mig m;
 
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	TEST_ASSERT(!prefault(w.vcpus[0], first), "errno %d", errno);
-	td_mig_export_pause(&m);
-	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(w.vcpus[0], first + 1));
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_export_start_token(&m);
-	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(w.vcpus[0], first + 1));
+	td_worker_begin(&self->w, &self->m, 1);
+	TEST_ASSERT(!prefault(self->w.vcpus[0], first), "errno %d", errno);
+	td_mig_export_pause(&self->m);
+	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(self->w.vcpus[0], first + 1));
+	td_mig_export_rest(&self->m);
+	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(self->w.vcpus[0], first + 1));
 
-	td_mig_dest_create(&d, &m);
-	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(d.vcpus[0], first + 1));
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(d.vcpus[0], first + 1));
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(d.vcpus[0], first + 1));
-	*m.streams[0].mbmd = *d.streams[0].mbmd;
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_mig_dest_free(&d);
+	td_mig_dest_create(&self->d, &self->m);
+	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(self->d.vcpus[0], first + 1));
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 1);
+	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(self->d.vcpus[0], first + 1));
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(self->d.vcpus[0], first + 1));
+	*self->m.streams[0].mbmd = *self->d.streams[0].mbmd;
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_dest_free(&self->d);
 
-	TEST_ASSERT(!prefault(w.vcpus[0], first + 1), "errno %d", errno);
-	td_worker_do(&w, TD_WORKER_ACCEPT, first, 3);
-	td_mig_free(&m);
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	TEST_ASSERT(!prefault(self->w.vcpus[0], first + 1), "errno %d", errno);
+	td_worker_do(&self->w, TD_WORKER_ACCEPT, first, 3);
+	td_mig_free(&self->m);
+	td_worker_migrate(&self->w, 1);
 }
 
 /* ------------------------------------------------------------ memory slots */
@@ -424,9 +336,7 @@ static void add_other_slot(struct kvm_vm *vm, int *fd)
 
 static int prefault_other(struct kvm_vcpu *vcpu)
 {
-	struct kvm_pre_fault_memory range = { .gpa = OTHER_GPA, .size = PAGE_SIZE };
-
-	return __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+	return __td_pre_fault(vcpu, OTHER_GPA, PAGE_SIZE);
 }
 
 /* In all phases of the source: a slot comes, changes what it can, and goes. */
@@ -448,55 +358,45 @@ static void change_slots(struct td_worker *w, bool can_map)
 	td_worker_log(w, true);
 }
 
-TD_TEST(slots_come_and_go_in_all_phases_of_the_source)
+TD_TEST_F(td_worker, slots_come_and_go_in_all_phases_of_the_source)
 {
-	struct td_worker w;
-	struct td_mig m;
-
-	td_worker_create(&w, 1);
-	td_worker_begin(&w, &m, 1);
-	change_slots(&w, true);
-	td_worker_precopy(&w, &m, 0, 8);
-	change_slots(&w, true);
-	td_worker_do(&w, TD_WORKER_WRITE, 0, 4);
-	td_worker_track(&m);
-	td_mig_export_pause(&m);
-	change_slots(&w, false);
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	change_slots(&w, false);
-	td_mig_export_start_token(&m);
-	change_slots(&w, false);
-	td_worker_import(&w, &m);
-	td_mig_free(&m);
-	td_worker_free(&w);
+	td_worker_begin(&self->w, &self->m, 1);
+	change_slots(&self->w, true);
+	td_worker_precopy(&self->w, &self->m, 0, 8);
+	change_slots(&self->w, true);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, 4);
+	td_mig_export_track(&self->m);
+	td_mig_export_pause(&self->m);
+	change_slots(&self->w, false);
+	td_mig_export_all_mem(&self->m);
+	td_mig_export_td_and_vcpus(&self->m);
+	change_slots(&self->w, false);
+	td_mig_export_start_token(&self->m);
+	change_slots(&self->w, false);
+	td_worker_import(&self->w, &self->m);
 }
 
-TD_TEST(deleted_slot_cancels_the_session_if_pages_of_it_were_sent)
+TD_TEST_F(td_worker, deleted_slot_cancels_the_session_if_pages_of_it_were_sent)
 {
 	struct kvm_userspace_memory_region2 region;
-	struct td_worker w;
-	struct td_mig m;
 	int is_paused;
 
-	td_worker_create(&w, 1);
-	region = memslot2region(w.vm, TD_WORKER_SLOT)->region;
+	region = memslot2region(self->w.vm, TD_WORKER_SLOT)->region;
 	for (is_paused = 0; is_paused < 2; is_paused++) {
-		begin(&w, &m);
+		td_worker_begin_mixed(&self->w, &self->m, 1);
 		if (is_paused)
-			td_mig_export_pause(&m);
-		TEST_ASSERT(!delete_slot(w.vm, TD_WORKER_SLOT), "errno %d", errno);
-		expect_canceled(&m);
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_free(&m);
+			td_mig_export_pause(&self->m);
+		TEST_ASSERT(!delete_slot(self->w.vm, TD_WORKER_SLOT), "errno %d", errno);
+		expect_canceled(&self->m);
+		td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_free(&self->m);
 
 		region.flags = KVM_MEM_GUEST_MEMFD;
-		vm_ioctl(w.vm, KVM_SET_USER_MEMORY_REGION2, &region);
-		td_worker_do(&w, TD_WORKER_FORGET, 0, TD_WORKER_NR_PAGES);
-		td_worker_do(&w, TD_WORKER_ACCEPT, 0, TD_WORKER_NR_OLD);
+		vm_ioctl(self->w.vm, KVM_SET_USER_MEMORY_REGION2, &region);
+		td_worker_do(&self->w, TD_WORKER_FORGET, 0, TD_WORKER_NR_PAGES);
+		td_worker_do(&self->w, TD_WORKER_ACCEPT, 0, TD_WORKER_NR_OLD);
 	}
-	td_worker_migrate(&w, 1);
-	td_worker_free(&w);
+	td_worker_migrate(&self->w, 1);
 }
 
 /* -------------------------------------------------------------- all at once */
@@ -520,8 +420,7 @@ static void *export_all_the_time(void *arg)
 
 	while (!READ_ONCE(e->stop)) {
 		for (i = 0; i < ARRAY_SIZE(list); i++)
-			list[i] = td_worker_gpa(i) |
-				  (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+			list[i] = td_gpa_entry(td_worker_gpa(i), TDX_MIG_GPA_OP_MIGRATE);
 		ret = __td_mig_export_mem(e->stream, list, ARRAY_SIZE(list), &b, NULL);
 		TEST_ASSERT(!ret || errno == ECANCELED, "errno %d (%s)", errno, strerror(errno));
 		if (!ret)
@@ -543,48 +442,45 @@ static void wait_for_exports(struct exporter *e, int nr)
 	}
 }
 
-TD_TEST(large_range_is_removed_while_streams_export_it_and_vcpus_use_it)
+TD_TEST_F(td_workers, large_range_is_removed_while_streams_export_it_and_vcpus_use_it)
 {
 	const gpa_t gpa = td_worker_gpa(TD_WORKER_NR_OLD);
 	const u64 size = TD_WORKER_NR_NEW * PAGE_SIZE;
 	struct exporter e[NR_STREAMS];
 	struct td_worker_thread t[2];
-	struct td_worker w;
-	struct td_mig m;
 	int i, j, nr_canceled = 0;
 
-	td_worker_create(&w, 2);
-	td_worker_start(&t[0], &w, 0, TD_WORKER_ACCEPT_STORM, TD_WORKER_NR_OLD,
+	td_worker_start(&t[0], &self->w, 0, TD_WORKER_ACCEPT_STORM, TD_WORKER_NR_OLD,
 			TD_WORKER_NR_NEW);
-	td_worker_start(&t[1], &w, 1, TD_WORKER_WRITE_STORM, 0, TD_WORKER_NR_OLD);
+	td_worker_start(&t[1], &self->w, 1, TD_WORKER_WRITE_STORM, 0, TD_WORKER_NR_OLD);
 
 	for (i = 0; i < NR_STORMS; i++) {
-		td_worker_begin(&w, &m, NR_STREAMS);
+		td_worker_begin(&self->w, &self->m, NR_STREAMS);
 		td_worker_wait(&t[0], TD_WORKER_NR_NEW);
-		td_worker_clear_log(&w, 0, TD_WORKER_NR_PAGES);
+		td_worker_clear_log(&self->w, 0, TD_WORKER_NR_PAGES);
 		for (j = 0; j < NR_STREAMS; j++) {
-			e[j] = (struct exporter) { .stream = &m.streams[j] };
+			e[j] = (struct exporter) { .stream = &self->m.streams[j] };
 			kvm_pthread_create(&e[j].thread, NULL, export_all_the_time, &e[j]);
 		}
 		wait_for_exports(e, NR_STREAMS);
-		vm_guest_mem_punch_hole(w.vm, gpa, size);
+		vm_guest_mem_punch_hole(self->w.vm, gpa, size);
 		td_worker_wait(&t[0], TD_WORKER_NR_NEW / 2);
-		vm_guest_mem_punch_hole(w.vm, gpa, size);
+		vm_guest_mem_punch_hole(self->w.vm, gpa, size);
 		wait_for_exports(e, NR_STREAMS);
 		for (j = 0; j < NR_STREAMS; j++) {
 			WRITE_ONCE(e[j].stop, true);
 			kvm_pthread_join(e[j].thread, NULL);
 		}
-		nr_canceled += cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_PAUSE) && errno == ECANCELED;
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_free(&m);
+		nr_canceled += td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_PAUSE) &&
+			errno == ECANCELED;
+		td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_free(&self->m);
 	}
 	TEST_ASSERT(nr_canceled, "No session was canceled");
 
 	td_worker_stop(t, 2);
-	td_worker_check(&w);
-	td_worker_migrate(&w, NR_STREAMS);
-	td_worker_free(&w);
+	td_worker_check(&self->w);
+	td_worker_migrate(&self->w, NR_STREAMS);
 }
 
 int main(int argc, char *argv[])

@@ -10,9 +10,8 @@
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
+#include "tdx_mig_test.h"
 #include "tdx_sim_util.h"
-#include "tdx_test.h"
 
 /* One page more than a word of a dirty bitmap. */
 #define MEM_SLOT		TD_SLOT_UNACCEPTED
@@ -24,8 +23,6 @@
 
 #define NR_ENTRIES		64
 #define INTERRUPT_EVERY		5
-
-#define TDX_EXPORTED_DIRTY_PAGES_REMAIN		0xC0000E0700000000ULL
 
 static void guest_code(void)
 {
@@ -55,6 +52,8 @@ static struct kvm_vm *create_source(struct kvm_vcpu **vcpu)
 	return vm;
 }
 
+TD_MIG_FIXTURE(td_mig, create_source);
+
 static void enable_log(struct kvm_vm *vm)
 {
 	struct kvm_userspace_memory_region2 region = memslot2region(vm, MEM_SLOT)->region;
@@ -73,8 +72,8 @@ static void export_pages(struct td_mig *m, unsigned long *bitmap)
 
 	for (page = 0; page < MEM_PAGES; page++) {
 		if (test_bit(page, bitmap))
-			gpa_list[nr++] = (MEM_GPA + page * PAGE_SIZE) |
-				(u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+			gpa_list[nr++] = td_gpa_entry(MEM_GPA + page * PAGE_SIZE,
+						      TDX_MIG_GPA_OP_MIGRATE);
 	}
 	ret = __td_mig_export_mem(&m->streams[0], gpa_list, nr, &m->bundles[m->nr_bundles++],
 				  &hw_error);
@@ -115,9 +114,7 @@ static void precopy(struct td_mig *m)
 static void stop_and_copy(struct td_mig *m)
 {
 	td_mig_export_pause(m);
-	td_mig_export_all_mem(m);
-	td_mig_export_td_and_vcpus(m);
-	td_mig_export_start_token(m);
+	td_mig_export_rest(m);
 }
 
 /* --------------------------------------------------------------- statistics */
@@ -197,84 +194,59 @@ static void check_stats(struct kvm_vm *vm, const struct stats *expected)
 	TEST_ASSERT_EQ(s.unblockw, expected->unblockw);
 }
 
-TD_TEST(statistics_are_zero_before_a_migration)
+TD_TEST_F(td_mig, statistics_are_zero_before_a_migration)
 {
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
-	struct td_mig_dest d;
 	struct stats none = {}, s;
-	struct td_mig m;
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_dest_create(&d, &m);
-	read_stats(vm, &s);
+	td_mig_dest_create(&self->d, &self->m);
+	read_stats(self->vm, &s);
 	TEST_ASSERT(!memcmp(&s, &none, sizeof(s)), "A source that does nothing has statistics");
-	read_stats(d.vm, &s);
+	read_stats(self->d.vm, &s);
 	TEST_ASSERT(!memcmp(&s, &none, sizeof(s)), "An empty destination has statistics");
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
 }
 
-TD_TEST(statistics_of_both_sides_agree_with_the_bundles)
+TD_TEST_F(td_mig, statistics_of_both_sides_agree_with_the_bundles)
 {
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
 	struct stats src = {}, dst = {};
-	struct td_mig_dest d;
-	struct td_mig m;
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_dest_create(&d, &m);
-	m.nr_entries = NR_ENTRIES;
-	precopy(&m);
-	stop_and_copy(&m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_dest_create(&self->d, &self->m);
+	self->m.nr_entries = NR_ENTRIES;
+	precopy(&self->m);
+	stop_and_copy(&self->m);
+	td_mig_import_rest(&self->d, &self->m, 0);
 
-	add_bundles(&m, &src.exported_pages, &src.exported_bytes, &src.epochs);
+	add_bundles(&self->m, &src.exported_pages, &src.exported_bytes, &src.epochs);
 	TEST_ASSERT(src.exported_pages > MEM_PAGES, "%lu pages exported", src.exported_pages);
 	TEST_ASSERT_EQ(src.epochs, 2);
 	src.blockw = MEM_PAGES;
 	src.unblockw = 1;
-	check_stats(vm, &src);
+	check_stats(self->vm, &src);
 
-	add_bundles(&m, &dst.imported_pages, &dst.imported_bytes, &dst.epochs);
-	check_stats(d.vm, &dst);
+	add_bundles(&self->m, &dst.imported_pages, &dst.imported_bytes, &dst.epochs);
+	check_stats(self->d.vm, &dst);
 
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
-TD_TEST(statistics_go_on_after_an_abort)
+TD_TEST_F(td_mig, statistics_go_on_after_an_abort)
 {
 	unsigned long bitmap[BITMAP_WORDS];
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
 	struct stats s = {};
-	struct td_mig m;
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	precopy(&m);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	add_bundles(&m, &s.exported_pages, &s.exported_bytes, &s.epochs);
+	precopy(&self->m);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	add_bundles(&self->m, &s.exported_pages, &s.exported_bytes, &s.epochs);
 	s.blockw = MEM_PAGES;
 	s.unblockw = 1;
-	check_stats(vm, &s);
+	check_stats(self->vm, &s);
 
-	while (m.nr_bundles)
-		td_mig_bundle_free(&m.bundles[--m.nr_bundles]);
-	td_mig_exchange_keys(&m);
-	td_mig_export_immutable(&m);
-	send_dirty_pages(&m, bitmap);
-	add_bundles(&m, &s.exported_pages, &s.exported_bytes, &s.epochs);
+	td_mig_forget_bundles(&self->m);
+	td_mig_exchange_keys(&self->m);
+	td_mig_export_immutable(&self->m);
+	send_dirty_pages(&self->m, bitmap);
+	add_bundles(&self->m, &s.exported_pages, &s.exported_bytes, &s.epochs);
 	s.blockw += MEM_PAGES;
-	check_stats(vm, &s);
-
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	check_stats(self->vm, &s);
 }
 
 static const struct kvm_stats_desc *find_desc(struct kvm_vm *vm, const char *name)
@@ -387,8 +359,7 @@ TD_TEST(each_interruption_of_the_tdx_module_is_counted)
 	TEST_ASSERT_EQ(after.resumes - before.resumes + after.retries - before.retries,
 		       calls - count_mem_bundles(&m));
 
-	td_mig_import(&d, &m, td, m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &m, td);
 	td_vcpu_run_to_sync(d.vcpus[0], 1);
 	td_vcpu_run_to_done(d.vcpus[0]);
 	td_mig_dest_free(&d);
@@ -722,70 +693,51 @@ TD_TEST(page_that_is_removed_from_the_destination_leaves_a_trace)
 
 /* ------------------------------------------- status of the TDX module */
 
-TD_TEST(status_of_a_token_that_is_refused_is_returned)
+TD_TEST_F(td_mig, status_of_a_token_that_is_refused_is_returned)
 {
 	unsigned long bitmap[BITMAP_WORDS];
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
 	struct stats before, after;
-	struct td_mig_dest d;
-	struct td_mig m;
 	u64 hw_error;
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_dest_create(&d, &m);
-	precopy(&m);
-	td_mig_export_pause(&m);
+	td_mig_dest_create(&self->d, &self->m);
+	precopy(&self->m);
+	td_mig_export_pause(&self->m);
 
 	/* The guest has written to a page, which is not exported again. */
-	read_stats(vm, &before);
-	TD_EXPECT_ERRNO(EIO, export_token(&m, true, &hw_error));
+	read_stats(self->vm, &before);
+	TD_EXPECT_ERRNO(EIO, export_token(&self->m, true, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_EXPORTED_DIRTY_PAGES_REMAIN);
-	m.nr_bundles--;
-	read_stats(vm, &after);
+	self->m.nr_bundles--;
+	read_stats(self->vm, &after);
 	TEST_ASSERT_EQ(after.epochs, before.epochs);
 	TEST_ASSERT_EQ(after.exported_bytes, before.exported_bytes);
 
-	kvm_vm_get_dirty_log(vm, MEM_SLOT, bitmap);
-	export_pages(&m, bitmap);
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_export_start_token(&m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	td_mig_import_end(&d);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	kvm_vm_get_dirty_log(self->vm, MEM_SLOT, bitmap);
+	export_pages(&self->m, bitmap);
+	td_mig_export_rest(&self->m);
+	td_mig_import_rest(&self->d, &self->m, 0);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
-TD_TEST(status_of_a_success_is_returned)
+TD_TEST_F(td_mig, status_of_a_success_is_returned)
 {
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_source(&vcpu);
-	struct td_mig_dest d;
-	struct td_mig m;
 	u64 hw_error;
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_dest_create(&d, &m);
-	td_mig_export(&m);
-	td_mig_import(&d, &m, 0, 0);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	td_mig_import(&self->d, &self->m, 0, 0);
 
 	/* The only leaf whose success is not 0: the import has come to its end. */
-	TEST_ASSERT(!__td_mig_cmd_nr(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT, NULL, &hw_error),
-		    "errno %d", errno);
+	TEST_ASSERT(!__td_mig_cmd_nr(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT, NULL,
+				     &hw_error), "errno %d", errno);
 	TEST_ASSERT_EQ(hw_error, TDX_FATAL);
 
-	*m.streams[0].mbmd = *d.streams[0].mbmd;
-	TEST_ASSERT(!__td_mig_cmd_nr(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL, &hw_error),
-		    "errno %d, hw_error 0x%lx", errno, hw_error);
+	*self->m.streams[0].mbmd = *self->d.streams[0].mbmd;
+	TEST_ASSERT(!__td_mig_cmd_nr(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL,
+				     &hw_error), "errno %d, hw_error 0x%lx", errno, hw_error);
 	TEST_ASSERT_EQ(hw_error, 0);
-	td_vcpu_run_to_sync(vcpu, 1);
-	td_vcpu_run_to_done(vcpu);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_vcpu_run_to_sync(self->vcpu, 1);
+	td_vcpu_run_to_done(self->vcpu);
 }
 
 int main(int argc, char *argv[])

@@ -187,7 +187,7 @@ static void go_to_phase(struct td_worker *w, struct td_mig *m, struct td_mig_des
 		return;
 	}
 
-	td_worker_track(m);
+	td_mig_export_track(m);
 	td_mig_export_pause(m);
 	td_mig_export_all_mem(m);
 	if (phase == SRC_PAUSED)
@@ -345,8 +345,7 @@ static void *precopy_without_end(void *arg)
 
 	for (;;) {
 		for (i = 0; i < ARRAY_SIZE(list); i++)
-			list[i] = td_worker_gpa(i) |
-				  (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+			list[i] = td_gpa_entry(td_worker_gpa(i), TDX_MIG_GPA_OP_MIGRATE);
 		if (!__td_mig_export_mem(s, list, ARRAY_SIZE(list), &b, NULL))
 			td_mig_bundle_free(&b);
 	}

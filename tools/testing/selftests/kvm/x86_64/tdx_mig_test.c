@@ -10,11 +10,9 @@
 #include "apic.h"
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_test.h"
+#include "tdx_mig_test.h"
 
 #define NR_VCPUS		2
-#define NR_STREAMS		2
 
 /* The working set: 16 MiB, half for each vCPU, rewritten in each pass. */
 #define MEM_SLOT		TD_SLOT_UNACCEPTED
@@ -31,8 +29,6 @@
 #define LATE_PAGES		4UL
 
 #define MSI_VECTOR		0x40
-#define MSI_ADDRESS		0xfee00000U
-#define MSI_DEST_SHIFT		12
 
 #define WAIT_US			100000
 
@@ -134,55 +130,80 @@ static struct shared *add_shared_page(struct kvm_vm *vm)
 	return addr_gva2hva(vm, gva);
 }
 
+/* A large TD at work. */
+FIXTURE(working_td)
+{
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpus[NR_VCPUS];
+	struct td_mig m;
+	struct td_mig_dest d;
+};
+
+FIXTURE_VARIANT(working_td)
+{
+	int nr_streams;
+};
+
+TD_MIG_VARIANT(working_td, one_stream, 1);
+TD_MIG_VARIANT(working_td, two_streams, 2);
+
+FIXTURE_SETUP(working_td)
+{
+	self->vm = create_working_td(self->vcpus);
+	td_mig_init(&self->m, self->vm, self->vcpus, NR_VCPUS, variant->nr_streams);
+}
+
+FIXTURE_TEARDOWN(working_td)
+{
+	td_mig_dest_free(&self->d);
+	td_mig_free(&self->m);
+	kvm_vm_free(self->m.src);
+}
+
+/* Room for a small TD, which each case makes as it needs it. */
+FIXTURE(small_td)
+{
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	struct td_mig m;
+	struct td_mig_dest d;
+};
+
+FIXTURE_SETUP(small_td)
+{
+}
+
+FIXTURE_TEARDOWN(small_td)
+{
+	td_mig_dest_free(&self->d);
+	td_mig_free(&self->m);
+	kvm_vm_free(self->vm);
+}
+
 /* --------------------------------------------------------- it is migrated */
 
-TD_TEST(td_goes_on_where_it_stopped_and_finds_all_its_memory)
+TD_TEST_F(working_td, td_goes_on_where_it_stopped_and_finds_all_its_memory)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, 1);
-	td_mig_migrate(&m, &d);
-	run_all_to_done(d.vcpus, NR_VCPUS);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_mig_migrate(&self->m, &self->d);
+	run_all_to_done(self->d.vcpus, NR_VCPUS);
 }
 
-TD_TEST(td_is_migrated_over_several_streams)
+TD_TEST_F(working_td, td_is_migrated_over_several_streams)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig_dest d;
-	struct td_mig m;
 	int i, used = 0;
 
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, NR_STREAMS);
-	td_mig_migrate(&m, &d);
-	for (i = 0; i < m.nr_bundles; i++)
-		used |= BIT(m.bundles[i].stream);
-	TEST_ASSERT_EQ(used, GENMASK(NR_STREAMS - 1, 0));
-	run_all_to_done(d.vcpus, NR_VCPUS);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_mig_migrate(&self->m, &self->d);
+	for (i = 0; i < self->m.nr_bundles; i++)
+		used |= BIT(self->m.bundles[i].stream);
+	TEST_ASSERT_EQ(used, GENMASK(variant->nr_streams - 1, 0));
+	run_all_to_done(self->d.vcpus, NR_VCPUS);
 }
 
-TD_TEST(td_survives_the_destruction_of_its_source)
+TD_TEST_F(working_td, td_survives_the_destruction_of_its_source)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, 1);
-	td_mig_migrate(&m, &d);
-	td_mig_destroy_src(&m);
-	run_all_to_done(d.vcpus, NR_VCPUS);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
+	td_mig_migrate(&self->m, &self->d);
+	td_mig_destroy_src(&self->m);
+	run_all_to_done(self->d.vcpus, NR_VCPUS);
 }
 
 static void guest_count(void)
@@ -231,29 +252,24 @@ static void run_and_kick(struct kvm_vcpu *vcpu, struct shared *s)
 	vcpu->run->immediate_exit = 0;
 }
 
-TD_TEST(td_goes_on_from_an_arbitrary_instruction)
+TD_TEST_F(small_td, td_goes_on_from_an_arbitrary_instruction)
 {
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_small_td(guest_count, &vcpu);
-	struct shared *s = add_shared_page(vm);
-	struct td_mig_dest d;
-	struct td_mig m;
+	struct shared *s;
 	u64 progress;
 
-	td_launch(vm);
-	run_and_kick(vcpu, s);
+	self->vm = create_small_td(guest_count, &self->vcpu);
+	s = add_shared_page(self->vm);
+	td_launch(self->vm);
+	run_and_kick(self->vcpu, s);
 	progress = READ_ONCE(s->progress);
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_migrate(&m, &d);
+	td_mig_init(&self->m, self->vm, &self->vcpu, 1, 1);
+	td_mig_migrate(&self->m, &self->d);
 	TEST_ASSERT_EQ(READ_ONCE(s->progress), progress);
-	run_and_kick(d.vcpus[0], s);
+	run_and_kick(self->d.vcpus[0], s);
 	TEST_ASSERT(READ_ONCE(s->progress) > progress, "The TD stands still");
 	WRITE_ONCE(s->stop, 1);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
 static void guest_accept_late(void)
@@ -267,30 +283,18 @@ static void guest_accept_late(void)
 	GUEST_DONE();
 }
 
-TD_TEST(unaccepted_pages_arrive_unaccepted)
+TD_TEST_F(small_td, unaccepted_pages_arrive_unaccepted)
 {
-	struct kvm_pre_fault_memory range = {
-		.gpa = LATE_GPA,
-		.size = LATE_PAGES / 2 * PAGE_SIZE,
-	};
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_small_td(guest_accept_late, &vcpu);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	td_add_unaccepted_memory(vm, LATE_SLOT, LATE_GPA, LATE_PAGES);
-	td_launch(vm);
-	td_vcpu_run_to_sync(vcpu, 1);
+	self->vm = create_small_td(guest_accept_late, &self->vcpu);
+	td_add_unaccepted_memory(self->vm, LATE_SLOT, LATE_GPA, LATE_PAGES);
+	td_launch(self->vm);
+	td_vcpu_run_to_sync(self->vcpu, 1);
 	/* Half of them is in the TD but pending, the rest is not there at all. */
-	while (range.size)
-		vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+	td_pre_fault(self->vcpu, LATE_GPA, LATE_PAGES / 2 * PAGE_SIZE);
 
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_migrate(&m, &d);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_mig_init(&self->m, self->vm, &self->vcpu, 1, 1);
+	td_mig_migrate(&self->m, &self->d);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
 static void guest_count_irq(struct ex_regs *regs)
@@ -312,37 +316,19 @@ static void guest_mask_irq(void)
 	GUEST_DONE();
 }
 
-static void signal_msi(struct kvm_vcpu *vcpu)
+TD_TEST_F(small_td, pending_interrupt_is_taken_once_after_the_migration)
 {
-	struct kvm_msi msi = {
-		.address_lo = MSI_ADDRESS | vcpu->id << MSI_DEST_SHIFT,
-		.data = MSI_VECTOR,
-	};
-	int ret = __vm_ioctl(vcpu->vm, KVM_SIGNAL_MSI, &msi);
+	self->vm = create_small_td(guest_mask_irq, &self->vcpu);
+	vm_install_exception_handler(self->vm, MSI_VECTOR, guest_count_irq);
+	td_launch(self->vm);
+	td_vcpu_run_to_sync(self->vcpu, 1);
+	td_signal_msi(self->vcpu, MSI_VECTOR);
 
-	TEST_ASSERT(ret == 1, "KVM_SIGNAL_MSI returned %d, errno %d", ret, errno);
-}
-
-TD_TEST(pending_interrupt_is_taken_once_after_the_migration)
-{
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_small_td(guest_mask_irq, &vcpu);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	vm_install_exception_handler(vm, MSI_VECTOR, guest_count_irq);
-	td_launch(vm);
-	td_vcpu_run_to_sync(vcpu, 1);
-	signal_msi(vcpu);
-
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_migrate(&m, &d);
-	td_vcpu_run_to_sync(d.vcpus[0], 2);
-	signal_msi(d.vcpus[0]);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_mig_init(&self->m, self->vm, &self->vcpu, 1, 1);
+	td_mig_migrate(&self->m, &self->d);
+	td_vcpu_run_to_sync(self->d.vcpus[0], 2);
+	td_signal_msi(self->d.vcpus[0], MSI_VECTOR);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
 #define REG_PATTERN	0x0123456789abcdefUL
@@ -367,65 +353,39 @@ static void guest_keep_registers(void)
 	GUEST_DONE();
 }
 
-TD_TEST(registers_that_no_page_holds_are_migrated)
+TD_TEST_F(small_td, registers_that_no_page_holds_are_migrated)
 {
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_small_td(guest_keep_registers, &vcpu);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	td_launch(vm);
-	td_vcpu_run_to_sync(vcpu, 1);
-	td_mig_init(&m, vm, &vcpu, 1, 1);
-	td_mig_migrate(&m, &d);
-	td_vcpu_run_to_done(d.vcpus[0]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	self->vm = create_small_td(guest_keep_registers, &self->vcpu);
+	td_launch(self->vm);
+	td_vcpu_run_to_sync(self->vcpu, 1);
+	td_mig_init(&self->m, self->vm, &self->vcpu, 1, 1);
+	td_mig_migrate(&self->m, &self->d);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
 /* ------------------------------------------------------- it is not migrated */
 
-TD_TEST(paused_source_does_not_run)
+TD_TEST_F(working_td, paused_source_does_not_run)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig m;
-
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, 1);
-	td_mig_export_immutable(&m);
-	td_mig_export_pause(&m);
-	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(vcpus[0]));
-	td_mig_export_all_mem(&m);
-	td_mig_export_td_and_vcpus(&m);
-	td_mig_export_start_token(&m);
-	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(vcpus[1]));
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_mig_export_immutable(&self->m);
+	td_mig_export_pause(&self->m);
+	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(self->vcpus[0]));
+	td_mig_export_rest(&self->m);
+	TD_EXPECT_ERRNO(EBUSY, __vcpu_run(self->vcpus[1]));
 }
 
-TD_TEST(aborted_source_goes_on_and_can_be_migrated_again)
+TD_TEST_F(working_td, aborted_source_goes_on_and_can_be_migrated_again)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, 1);
-	td_mig_export_immutable(&m);
-	td_mig_export_pause(&m);
-	td_mig_export_all_mem(&m);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_export_immutable(&self->m);
+	td_mig_export_pause(&self->m);
+	td_mig_export_all_mem(&self->m);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 
 	/* One vCPU runs to its end here, the other one at the destination. */
-	td_vcpu_run_to_done(vcpus[0]);
-	while (m.nr_bundles)
-		td_mig_bundle_free(&m.bundles[--m.nr_bundles]);
-	td_mig_migrate(&m, &d);
-	td_vcpu_run_to_done(d.vcpus[1]);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	td_vcpu_run_to_done(self->vcpus[0]);
+	td_mig_forget_bundles(&self->m);
+	td_mig_migrate(&self->m, &self->d);
+	td_vcpu_run_to_done(self->d.vcpus[1]);
 }
 
 #define NR_SESSIONS	20
@@ -444,92 +404,72 @@ static void *signal_msis(void *arg)
 	struct kvm_vcpu *vcpu = arg;
 
 	while (!READ_ONCE(vcpu->run->immediate_exit))
-		signal_msi(vcpu);
+		td_signal_msi(vcpu, MSI_VECTOR);
 	return NULL;
 }
 
-TD_TEST(halted_vcpu_survives_sessions_that_come_and_go)
+TD_TEST_F(small_td, halted_vcpu_survives_sessions_that_come_and_go)
 {
-	struct kvm_vcpu *vcpu;
-	struct kvm_vm *vm = create_small_td(guest_halt, &vcpu);
-	struct shared *s = add_shared_page(vm);
+	struct shared *s;
 	pthread_t runner, waker;
-	struct td_mig m;
 	int i;
 
-	vm_install_exception_handler(vm, MSI_VECTOR, guest_count_irq);
-	td_launch(vm);
-	td_mig_init(&m, vm, &vcpu, 1, 1);
+	self->vm = create_small_td(guest_halt, &self->vcpu);
+	s = add_shared_page(self->vm);
+	vm_install_exception_handler(self->vm, MSI_VECTOR, guest_count_irq);
+	td_launch(self->vm);
+	td_mig_init(&self->m, self->vm, &self->vcpu, 1, 1);
 
-	runner = td_vcpu_start(vcpu);
+	runner = td_vcpu_start(self->vcpu);
 	while (!READ_ONCE(s->progress))
 		usleep(1000);
-	kvm_pthread_create(&waker, NULL, signal_msis, vcpu);
+	kvm_pthread_create(&waker, NULL, signal_msis, self->vcpu);
 	for (i = 0; i < NR_SESSIONS; i++) {
-		td_mig_exchange_keys(&m);
-		td_mig_export_immutable(&m);
-		td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-		td_mig_bundle_free(&m.bundles[--m.nr_bundles]);
+		td_mig_exchange_keys(&self->m);
+		td_mig_export_immutable(&self->m);
+		td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		td_mig_forget_bundles(&self->m);
 	}
 	WRITE_ONCE(s->stop, 1);
 	kvm_pthread_join(runner, NULL);
-	WRITE_ONCE(vcpu->run->immediate_exit, 1);
+	WRITE_ONCE(self->vcpu->run->immediate_exit, 1);
 	kvm_pthread_join(waker, NULL);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
 }
 
-TD_TEST(abort_after_the_start_token_needs_the_destinations_token)
+TD_TEST_F(working_td, abort_after_the_start_token_needs_the_destinations_token)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig_dest d;
-	struct td_mig m;
 	u64 hw_error;
 
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, 1);
-	td_mig_dest_create(&d, &m);
-	td_mig_export(&m);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 1);
 
 	/* The start token, which is still in the buffer, does not do. */
-	TD_EXPECT_ERRNO(EINVAL, __td_mig_cmd_nr(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL,
+	TD_EXPECT_ERRNO(EINVAL, __td_mig_cmd_nr(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL,
 						NULL));
 	/* Nor does it when it claims to be an abort token. */
-	m.streams[0].mbmd->mb_type = TDX_MIG_MBMD_TYPE_ABORT_TOKEN;
-	m.streams[0].mbmd->mig_epoch = 0;
-	m.streams[0].mbmd->type_info = 0;
-	TD_EXPECT_ERRNO(EIO, __td_mig_cmd_nr(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL,
+	self->m.streams[0].mbmd->mb_type = TDX_MIG_MBMD_TYPE_ABORT_TOKEN;
+	self->m.streams[0].mbmd->mig_epoch = 0;
+	self->m.streams[0].mbmd->type_info = 0;
+	TD_EXPECT_ERRNO(EIO, __td_mig_cmd_nr(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT, NULL,
 					     &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_INCORRECT_MBMD_MAC);
 
-	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	TEST_ASSERT_EQ(d.streams[0].mbmd->mb_type, TDX_MIG_MBMD_TYPE_ABORT_TOKEN);
-	TEST_ASSERT(__vcpu_run(d.vcpus[0]), "An aborted destination runs");
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	TEST_ASSERT_EQ(self->d.streams[0].mbmd->mb_type, TDX_MIG_MBMD_TYPE_ABORT_TOKEN);
+	TEST_ASSERT(__vcpu_run(self->d.vcpus[0]), "An aborted destination runs");
 
-	*m.streams[0].mbmd = *d.streams[0].mbmd;
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	run_all_to_done(vcpus, NR_VCPUS);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	*self->m.streams[0].mbmd = *self->d.streams[0].mbmd;
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	run_all_to_done(self->vcpus, NR_VCPUS);
 }
 
-TD_TEST(committed_destination_gives_no_abort_token)
+TD_TEST_F(working_td, committed_destination_gives_no_abort_token)
 {
-	struct kvm_vcpu *vcpus[NR_VCPUS];
-	struct kvm_vm *vm = create_working_td(vcpus);
-	struct td_mig_dest d;
-	struct td_mig m;
-
-	td_mig_init(&m, vm, vcpus, NR_VCPUS, 1);
-	td_mig_migrate(&m, &d);
-	TD_EXPECT_ERRNO(EINVAL, __td_mig_cmd_nr(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT, NULL,
+	td_mig_migrate(&self->m, &self->d);
+	TD_EXPECT_ERRNO(EINVAL, __td_mig_cmd_nr(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT, NULL,
 						NULL));
-	run_all_to_done(d.vcpus, NR_VCPUS);
-	td_mig_dest_free(&d);
-	td_mig_free(&m);
-	kvm_vm_free(vm);
+	run_all_to_done(self->d.vcpus, NR_VCPUS);
 }
 
 /* ------------------------------------------------- processes that are killed */
@@ -602,8 +542,7 @@ static void migrate_until_killed(struct killed *k)
 	td_mig_export_start_token(&m);
 	step_done(k);
 
-	i = td_mig_find_bundle(&m, KVM_TDX_MIG_IMPORT_MEM);
-	td_mig_import(&d, &m, 0, i - 1);
+	i = td_mig_import_up_to(&d, &m, KVM_TDX_MIG_IMPORT_MEM);
 	step_done(k);
 	td_mig_import(&d, &m, i, i);
 	step_done(k);

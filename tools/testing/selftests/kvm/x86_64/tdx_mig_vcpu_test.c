@@ -16,8 +16,6 @@
 
 /* Every vCPU has a vector of its own. */
 #define FIRST_VECTOR		0x40
-#define MSI_ADDRESS		0xfee00000U
-#define MSI_DEST_SHIFT		12
 
 /* A one-shot timer that does not expire while the TD is on the source. */
 #define LONG_COUNT		0xffffffffU
@@ -207,17 +205,6 @@ static void scene_start(struct scene *s, struct kvm_vcpu *vcpus[])
 	}
 }
 
-static void signal_msi(struct kvm_vcpu *vcpu, u8 vector)
-{
-	struct kvm_msi msi = {
-		.address_lo = MSI_ADDRESS | vcpu->id << MSI_DEST_SHIFT,
-		.data = vector,
-	};
-	int ret = __vm_ioctl(vcpu->vm, KVM_SIGNAL_MSI, &msi);
-
-	TEST_ASSERT(ret == 1, "KVM_SIGNAL_MSI returned %d, errno %d", ret, errno);
-}
-
 /* Stop all vCPUs, each in the midst of what its role says. */
 static void scene_stop(struct scene *s)
 {
@@ -240,7 +227,7 @@ static void scene_stop(struct scene *s)
 			break;
 		case ROLE_MSI:
 			td_runner_stop_halted(&s->runners[i]);
-			signal_msi(s->vcpus[i], vcpu_vector(i));
+			td_signal_msi(s->vcpus[i], vcpu_vector(i));
 			break;
 		case ROLE_NMI:
 			td_runner_stop(&s->runners[i]);
@@ -341,8 +328,7 @@ static void migrate_scene(const enum role *roles, const u32 *ids, int nr_vcpus, 
 	td_mig_dest_create(&d, &m);
 	td_mig_export(&m);
 	scene_check_saved(&s, m.vcpu_state);
-	td_mig_import(&d, &m, 0, m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &m, 0);
 	scene_finish(&s, d.vcpus);
 
 	td_mig_dest_free(&d);
@@ -407,7 +393,7 @@ TD_TEST(vcpus_go_on_after_an_abort_as_if_their_state_had_not_been_read)
 	/* Nobody but the host can make the long timers short ones here. */
 	for (i = 0; i < NR_ROLES; i++) {
 		if (s.roles[i] == ROLE_ONE_SHOT || s.roles[i] == ROLE_DEADLINE)
-			signal_msi(s.vcpus[i], vcpu_vector(i));
+			td_signal_msi(s.vcpus[i], vcpu_vector(i));
 		td_mig_vcpu_save(s.vcpus[i], &m.vcpu_state[i]);
 	}
 	scene_finish(&s, s.vcpus);
@@ -654,8 +640,7 @@ TD_TEST(export_in_order_skips_vcpus_that_were_never_initialized)
 
 	/* The destination has the vCPUs that have a state, and no others. */
 	td_mig_dest_create(&d, &g.m);
-	td_mig_import(&d, &g.m, 0, g.m.nr_bundles - 1);
-	td_mig_import_end(&d);
+	td_mig_import_rest(&d, &g.m, 0);
 	gap_finish(&g, &d);
 }
 
@@ -667,22 +652,9 @@ TD_TEST(session_after_an_abort_skips_vcpus_that_were_never_initialized)
 	gap_create(&g);
 	gap_export(&g);
 	td_mig_cmd(&g.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	while (g.m.nr_bundles)
-		td_mig_bundle_free(&g.m.bundles[--g.m.nr_bundles]);
+	td_mig_forget_bundles(&g.m);
 	td_mig_migrate(&g.m, &d);
 	gap_finish(&g, &d);
-}
-
-static void pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa)
-{
-	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = PAGE_SIZE };
-	int ret;
-
-	do {
-		ret = __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
-	} while (range.size && (!ret || errno == EINTR || errno == EAGAIN));
-	TEST_ASSERT(!ret, "vCPU %u, GPA 0x%lx: errno %d (%s)", vcpu->id, gpa, errno,
-		    strerror(errno));
 }
 
 TD_TEST(vcpus_that_the_source_never_initialized_are_harmless_at_the_destination)
@@ -693,7 +665,7 @@ TD_TEST(vcpus_that_the_source_never_initialized_are_harmless_at_the_destination)
 	int i;
 
 	gap_create(&g);
-	pre_fault(g.extras[0], GAP_GPA);
+	td_pre_fault(g.extras[0], GAP_GPA, PAGE_SIZE);
 	/* All vCPUs exist on both sides, so those that move are named. */
 	g.m.reverse_vcpus = true;
 	td_mig_export(&g.m);
@@ -703,10 +675,10 @@ TD_TEST(vcpus_that_the_source_never_initialized_are_harmless_at_the_destination)
 	td_mig_import(&d, &g.m, 0, g.m.nr_bundles - 1);
 
 	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
-	pre_fault(extras[0], GAP_GPA + 2 * PAGE_SIZE);
+	td_pre_fault(extras[0], GAP_GPA + 2 * PAGE_SIZE, PAGE_SIZE);
 	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_END);
-	pre_fault(extras[1], GAP_GPA + 1 * PAGE_SIZE);
-	pre_fault(extras[0], GAP_GPA + 3 * PAGE_SIZE);
+	td_pre_fault(extras[1], GAP_GPA + 1 * PAGE_SIZE, PAGE_SIZE);
+	td_pre_fault(extras[0], GAP_GPA + 3 * PAGE_SIZE, PAGE_SIZE);
 	gap_finish(&g, &d);
 }
 

@@ -49,16 +49,6 @@ static struct kvm_vm *create_target(void)
 	return create_target_running(guest_idle, &vcpu);
 }
 
-static struct kvm_vm *create_destination(void)
-{
-	struct kvm_vm *vm = td_create_barebones();
-	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
-
-	td_vm_ioctl(vm, KVM_TDX_INIT_VM, KVM_TDX_INIT_VM_F_MIG_DEST, init);
-	free(init);
-	return vm;
-}
-
 static u8 *prepare_report(struct kvm_vm *vm)
 {
 	gva_t gva = vm_alloc_shared(vm, TD_REPORT_SIZE, KVM_UTIL_MIN_VADDR,
@@ -88,13 +78,6 @@ static int bind_fd(struct kvm_vm *target, int fd)
 	struct kvm_tdx_servtd_bind bind = { .servtd_fd = fd };
 
 	return __td_servtd_bind(target->fd, &bind, NULL);
-}
-
-static bool can_access(struct td_migtd *m)
-{
-	u64 version;
-
-	return !td_migtd_read(m, TD_MD_MIG_VERSION, &version);
 }
 
 /* The measurement of a service TD of which nothing counts. */
@@ -143,21 +126,21 @@ TD_TEST(bound_service_td_accesses_its_target)
 
 	td_migtd_create(&m);
 	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	td_launch(target);
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	kvm_vm_free(target);
 	td_migtd_free(&m);
 }
 
 TD_TEST(destination_is_bound_before_it_is_imported)
 {
-	struct kvm_vm *target = create_destination();
+	struct kvm_vm *target = td_mig_dest_create_vm();
 	struct td_migtd m;
 
 	td_migtd_create(&m);
 	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	kvm_vm_free(target);
 	td_migtd_free(&m);
 }
@@ -336,7 +319,7 @@ TD_TEST(prebound_slot_takes_only_the_announced_service_td)
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_ATTR_MISMATCH);
 
 	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	kvm_vm_free(target);
 	td_migtd_free(&other);
 	td_migtd_free(&m);
@@ -376,11 +359,12 @@ TD_TEST(new_instance_of_a_service_td_replaces_the_old_one)
 
 	TD_EXPECT_ERRNO(EPERM, __td_migtd_bind(&other, target, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_INFO_HASH_MISMATCH);
-	TEST_ASSERT(can_access(&first), "TDX status 0x%lx", first.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&first), "TDX status 0x%lx", first.report.tdx_status);
 
 	td_migtd_bind(&second, target, 0);
-	TEST_ASSERT(can_access(&second), "TDX status 0x%lx", second.report.tdx_status);
-	TEST_ASSERT(!can_access(&first), "A service TD that was replaced still has access");
+	TEST_ASSERT(td_migtd_can_access(&second), "TDX status 0x%lx", second.report.tdx_status);
+	TEST_ASSERT(!td_migtd_can_access(&first),
+		    "A service TD that was replaced still has access");
 	kvm_vm_free(target);
 	td_migtd_free(&other);
 	td_migtd_free(&second);
@@ -397,7 +381,7 @@ TD_TEST(any_service_td_fits_if_no_measurement_counts)
 	td_migtd_bind(&first, target, TD_SERVTD_ATTR_IGNORE_ALL);
 	td_launch(target);
 	td_migtd_bind(&other, target, TD_SERVTD_ATTR_IGNORE_ALL);
-	TEST_ASSERT(can_access(&other), "TDX status 0x%lx", other.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&other), "TDX status 0x%lx", other.report.tdx_status);
 	kvm_vm_free(target);
 	td_migtd_free(&other);
 	td_migtd_free(&first);
@@ -412,15 +396,15 @@ TD_TEST(service_td_without_binding_has_no_access_and_lives_on)
 	td_migtd_create(&unbound);
 	td_migtd_bind(&bound, target, 0);
 
-	TEST_ASSERT(!can_access(&unbound), "Access without a handle");
+	TEST_ASSERT(!td_migtd_can_access(&unbound), "Access without a handle");
 	unbound.target = bound.target;
-	TEST_ASSERT(!can_access(&unbound), "Access with a foreign handle");
+	TEST_ASSERT(!td_migtd_can_access(&unbound), "Access with a foreign handle");
 
 	bound.target.uuid[0] ^= 1;
-	TEST_ASSERT(!can_access(&bound), "Access to a TD of another name");
+	TEST_ASSERT(!td_migtd_can_access(&bound), "Access to a TD of another name");
 	TEST_ASSERT_EQ(bound.report.tdx_status & TDX_STATUS_MASK, TDX_TARGET_UUID_MISMATCH);
 	bound.target.uuid[0] ^= 1;
-	TEST_ASSERT(can_access(&bound), "TDX status 0x%lx", bound.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&bound), "TDX status 0x%lx", bound.report.tdx_status);
 
 	kvm_vm_free(target);
 	td_migtd_free(&unbound);

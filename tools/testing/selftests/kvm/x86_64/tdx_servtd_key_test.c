@@ -28,23 +28,6 @@ static struct kvm_vm *create_target(struct kvm_vcpu **vcpu)
 	return td_create_unbound(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_idle, vcpu);
 }
 
-static struct kvm_vm *create_destination(void)
-{
-	struct kvm_vm *vm = td_create_barebones();
-	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
-
-	td_vm_ioctl(vm, KVM_TDX_INIT_VM, KVM_TDX_INIT_VM_F_MIG_DEST, init);
-	free(init);
-	return vm;
-}
-
-static bool can_access(struct td_migtd *m)
-{
-	u64 version;
-
-	return !td_migtd_read(m, TD_MD_MIG_VERSION, &version);
-}
-
 /* ---------------------------------------------------------------------- keys */
 
 TD_TEST(keys_and_versions_are_accessible_as_specified)
@@ -86,7 +69,7 @@ static void expect_no_key(struct td_mig *m)
 
 TD_TEST(session_starts_when_the_keys_are_exchanged)
 {
-	struct kvm_vm *dst = create_destination(), *src;
+	struct kvm_vm *dst = td_mig_dest_create_vm(), *src;
 	struct td_migtd src_migtd, dst_migtd;
 	struct kvm_vcpu *vcpu;
 	struct td_mig m;
@@ -123,7 +106,7 @@ TD_TEST(session_starts_when_the_keys_are_exchanged)
 
 TD_TEST(forged_message_gives_no_key)
 {
-	struct kvm_vm *dst = create_destination(), *src;
+	struct kvm_vm *dst = td_mig_dest_create_vm(), *src;
 	struct td_migtd src_migtd, dst_migtd;
 	struct td_migtd_message *msg;
 	struct kvm_vcpu *vcpu;
@@ -194,8 +177,7 @@ TD_TEST(td_is_migrated_with_keys_from_migration_tds)
 	pair_create(&p);
 	td_migtd_exchange(&p.src_migtd, &p.dst_migtd);
 	td_mig_export(&p.mig);
-	td_mig_import(&p.dst, &p.mig, 0, p.mig.nr_bundles - 1);
-	td_mig_import_end(&p.dst);
+	td_mig_import_rest(&p.dst, &p.mig, 0);
 	td_vcpu_run_to_done(p.dst.vcpus[0]);
 	pair_free(&p);
 }
@@ -219,7 +201,7 @@ TD_TEST(key_that_was_read_twice_does_not_fit)
 TD_TEST(service_td_outlives_a_target_that_is_destroyed_half_way)
 {
 	struct kvm_vcpu *vcpu;
-	struct kvm_vm *src = create_target(&vcpu), *dst = create_destination(), *next;
+	struct kvm_vm *src = create_target(&vcpu), *dst = td_mig_dest_create_vm(), *next;
 	struct td_migtd src_migtd, dst_migtd;
 
 	td_migtd_create(&src_migtd);
@@ -243,7 +225,8 @@ TD_TEST(service_td_outlives_a_target_that_is_destroyed_half_way)
 
 	next = create_target(&vcpu);
 	td_migtd_bind(&src_migtd, next, 0);
-	TEST_ASSERT(can_access(&src_migtd), "TDX status 0x%lx", src_migtd.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&src_migtd), "TDX status 0x%lx",
+		    src_migtd.report.tdx_status);
 	kvm_vm_free(next);
 	kvm_vm_free(dst);
 	td_migtd_free(&dst_migtd);
@@ -293,13 +276,13 @@ TD_TEST(service_td_outlives_a_target_that_is_killed)
 
 	close(fds[1]);
 	read_all(fds[0], &m, sizeof(m));
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	kill_child(pid);
-	TEST_ASSERT(!can_access(&m), "A TD can be accessed after its end");
+	TEST_ASSERT(!td_migtd_can_access(&m), "A TD can be accessed after its end");
 
 	next = create_target(&vcpu);
 	td_migtd_bind(&m, next, 0);
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	kvm_vm_free(next);
 	td_migtd_free(&m);
 	close(fds[0]);
@@ -358,7 +341,7 @@ TD_TEST(target_outlives_a_service_td_that_is_killed_half_way)
 	expect_no_key(&mig);
 	td_migtd_create(&m);
 	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT(can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
+	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	td_vcpu_run_to_done(vcpu);
 
 	td_mig_free(&mig);
@@ -366,43 +349,28 @@ TD_TEST(target_outlives_a_service_td_that_is_killed_half_way)
 	kvm_vm_free(target);
 }
 
-struct poller {
-	struct td_migtd m;
-	bool stop;
-};
-
-static void *poll_target(void *arg)
-{
-	struct poller *p = arg;
-
-	while (!READ_ONCE(p->stop))
-		td_migtd_poll(&p->m, TD_MD_MIG_VERSION, NR_POLLS);
-	return NULL;
-}
-
 TD_TEST(targets_come_and_go_under_a_service_td_that_polls)
 {
-	struct poller p = {};
-	pthread_t thread;
+	struct td_migtd_poller poller;
+	struct td_migtd m;
 	int i;
 
-	td_migtd_create(&p.m);
-	kvm_pthread_create(&thread, NULL, poll_target, &p);
+	td_migtd_create(&m);
+	td_migtd_poller_start(&poller, &m, NR_POLLS);
 	for (i = 0; i < NR_POLLED_TARGETS; i++) {
 		struct kvm_vm *target = td_create_uninitialized(1, 0);
 		struct kvm_vcpu *vcpu;
 
 		td_init_vm(target, TDX_TD_ATTR_MIGRATABLE);
-		td_migtd_bind(&p.m, target, 0);
+		td_migtd_bind(&m, target, 0);
 		vcpu = vm_vcpu_add(target, 0, guest_idle);
 		td_launch(target);
 		td_vcpu_run_to_sync(vcpu, 1);
 		td_vcpu_run_to_done(vcpu);
 		kvm_vm_free(target);
 	}
-	WRITE_ONCE(p.stop, true);
-	kvm_pthread_join(thread, NULL);
-	td_migtd_free(&p.m);
+	td_migtd_poller_stop(&poller);
+	td_migtd_free(&m);
 }
 
 int main(int argc, char *argv[])

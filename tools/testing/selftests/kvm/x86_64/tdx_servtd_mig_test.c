@@ -5,20 +5,39 @@
  */
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_pair.h"
-#include "tdx_migtd.h"
+#include "tdx_mig_test.h"
 #include "tdx_migtd_guest.h"
-#include "tdx_test.h"
 
 #define NR_MIGRATIONS		2
 #define NR_POLLED_STREAMS	64
 
-static u64 access_binding(struct td_migtd *m, const struct td_servtd_binding *binding)
-{
-	u64 version;
+TD_PAIR_FIXTURE(td_pair);
 
-	m->target = *binding;
-	return td_migtd_read(m, TD_MD_MIG_VERSION, &version);
+/* Two hosts with a migration TD each, and several TDs that are to move. */
+FIXTURE(td_pairs)
+{
+	struct td_migtd src, dst;
+	struct td_pair p[NR_MIGRATIONS];
+};
+
+FIXTURE_SETUP(td_pairs)
+{
+	int i;
+
+	td_migtd_create(&self->src);
+	td_migtd_create(&self->dst);
+	for (i = 0; i < NR_MIGRATIONS; i++)
+		td_pair_create(&self->p[i], &self->src, &self->dst);
+}
+
+FIXTURE_TEARDOWN(td_pairs)
+{
+	int i;
+
+	for (i = 0; i < NR_MIGRATIONS; i++)
+		td_pair_free(&self->p[i]);
+	td_migtd_free(&self->dst);
+	td_migtd_free(&self->src);
 }
 
 /* ------------------------------------------------------------ which keys fit */
@@ -42,34 +61,25 @@ TD_TEST(td_without_a_binding_cannot_be_migrated_and_runs_on)
 	td_migtd_free(&migtd);
 }
 
-TD_TEST(key_of_another_session_does_not_fit)
+TD_TEST_F(td_pairs, key_of_another_session_does_not_fit)
 {
-	struct td_migtd src, dst;
-	struct td_pair a, b;
 	u64 hw_error;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&a, &src, &dst);
-	td_pair_create(&b, &src, &dst);
-	td_pair_exchange(&a);
-	td_pair_exchange(&b);
+	td_pair_exchange(&self->p[0]);
+	td_pair_exchange(&self->p[1]);
 
-	td_mig_export_immutable(&a.m);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(b.d.streams, &a.m.bundles[0], &hw_error));
+	td_mig_export_immutable(&self->p[0].m);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->p[1].d.streams, &self->p[0].m.bundles[0],
+					     &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK & ~TDX_FATAL, TDX_INCORRECT_MBMD_MAC);
 
 	/* That destination is lost, and nothing else. */
-	TEST_ASSERT(__vcpu_run(b.d.vcpus[0]), "A TD runs that did not arrive");
-	td_pair_run_to_done(b.vcpu);
-	td_mig_cmd(&a.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_pair_forget_bundles(&a);
-	td_pair_exchange(&a);
-	td_pair_migrate(&a);
-	td_pair_free(&b);
-	td_pair_free(&a);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	TEST_ASSERT(__vcpu_run(self->p[1].d.vcpus[0]), "A TD runs that did not arrive");
+	td_pair_run_to_done(self->p[1].vcpu);
+	td_mig_cmd(&self->p[0].m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_forget_bundles(&self->p[0].m);
+	td_pair_exchange(&self->p[0]);
+	td_pair_migrate(&self->p[0]);
 }
 
 static void run_to_report(struct td_migtd *m, struct td_migtd *peer)
@@ -78,106 +88,68 @@ static void run_to_report(struct td_migtd *m, struct td_migtd *peer)
 		td_migtd_step(m, peer);
 }
 
-TD_TEST(source_needs_the_key_of_the_destination_too)
+TD_TEST_F(td_pair, source_needs_the_key_of_the_destination_too)
 {
-	struct td_migtd src, dst;
-	struct td_pair p;
+	td_migtd_run_to_messages(&self->src, &self->dst, 1);
+	run_to_report(&self->dst, &self->src);
+	TEST_ASSERT_EQ(self->dst.result, MIGTD_SUCCESS);
+	td_pair_expect_no_key(&self->p);
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-
-	td_migtd_run_to_messages(&src, &dst, 1);
-	run_to_report(&dst, &src);
-	TEST_ASSERT_EQ(dst.result, MIGTD_SUCCESS);
-	td_pair_expect_no_key(&p);
-
-	run_to_report(&src, &dst);
-	TEST_ASSERT_EQ(src.result, MIGTD_SUCCESS);
-	td_pair_migrate(&p);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	run_to_report(&self->src, &self->dst);
+	TEST_ASSERT_EQ(self->src.result, MIGTD_SUCCESS);
+	td_pair_migrate(&self->p);
 }
 
-TD_TEST(destination_without_the_key_of_the_source_waits_for_it)
+TD_TEST_F(td_pair, destination_without_the_key_of_the_source_waits_for_it)
 {
-	struct td_migtd src, dst;
 	u64 hw_error;
-	struct td_pair p;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-
-	td_migtd_run_to_messages(&src, &dst, 1);
-	run_to_report(&src, &dst);
-	TEST_ASSERT_EQ(src.result, MIGTD_SUCCESS);
-	td_mig_export(&p.m);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(p.d.streams, &p.m.bundles[0], &hw_error));
+	td_migtd_run_to_messages(&self->src, &self->dst, 1);
+	run_to_report(&self->src, &self->dst);
+	TEST_ASSERT_EQ(self->src.result, MIGTD_SUCCESS);
+	td_mig_export(&self->p.m);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->p.d.streams, &self->p.m.bundles[0], &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_MIGRATION_DECRYPTION_KEY_NOT_SET);
 
-	run_to_report(&dst, &src);
-	TEST_ASSERT_EQ(dst.result, MIGTD_SUCCESS);
-	td_pair_import(&p);
-	td_pair_run_to_done(p.d.vcpus[0]);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	run_to_report(&self->dst, &self->src);
+	TEST_ASSERT_EQ(self->dst.result, MIGTD_SUCCESS);
+	td_mig_import_rest(&self->p.d, &self->p.m, 0);
+	td_pair_run_to_done(self->p.d.vcpus[0]);
 }
 
-TD_TEST(peer_that_speaks_no_common_version_is_turned_down)
+TD_TEST_F(td_pair, peer_that_speaks_no_common_version_is_turned_down)
 {
 	struct td_migtd_message *msg;
 	struct migtd_message forged;
-	struct td_migtd src, dst;
-	struct td_pair p;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-
-	td_migtd_run_to_messages(&src, &dst, 1);
-	msg = td_migtd_find_message(&dst, 1);
+	td_migtd_run_to_messages(&self->src, &self->dst, 1);
+	msg = td_migtd_find_message(&self->dst, 1);
 	TEST_ASSERT_EQ(msg->length, sizeof(forged));
 	memcpy(&forged, msg->data, sizeof(forged));
 	forged.versions.min_import = forged.versions.max_import + 1;
 	forged.versions.max_import = forged.versions.min_import;
 	td_migtd_seal(&forged, forged.mac);
 	memcpy(msg->data, &forged, sizeof(forged));
-	run_to_report(&src, &dst);
-	TEST_ASSERT_EQ(src.result, MIGTD_POLICY_UNSATISFIED);
-	td_pair_expect_no_key(&p);
+	run_to_report(&self->src, &self->dst);
+	TEST_ASSERT_EQ(self->src.result, MIGTD_POLICY_UNSATISFIED);
+	td_pair_expect_no_key(&self->p);
 
 	/* The TD is none the worse for it. */
-	run_to_report(&dst, &src);
-	td_pair_exchange(&p);
-	td_pair_migrate(&p);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	run_to_report(&self->dst, &self->src);
+	td_pair_exchange(&self->p);
+	td_pair_migrate(&self->p);
 }
 
 /* ---------------------------------------------------- several at the same time */
 
-TD_TEST(two_tds_bound_to_one_migration_td_are_migrated_one_after_another)
+TD_TEST_F(td_pairs, two_tds_bound_to_one_migration_td_are_migrated_one_after_another)
 {
-	struct td_pair p[NR_MIGRATIONS];
-	struct td_migtd src, dst;
 	int i;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_create(&p[i], &src, &dst);
 	for (i = 0; i < NR_MIGRATIONS; i++) {
-		td_pair_exchange(&p[i]);
-		td_pair_migrate(&p[i]);
+		td_pair_exchange(&self->p[i]);
+		td_pair_migrate(&self->p[i]);
 	}
-	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_free(&p[i]);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
 }
 
 /* Both exchanges are under way on both sides when this returns. */
@@ -210,142 +182,104 @@ static void expect_reports(struct td_migtd *m, struct td_migtd *peer, enum migtd
 	}
 }
 
-TD_TEST(one_migration_td_serves_two_migrations_at_once)
+TD_TEST_F(td_pairs, one_migration_td_serves_two_migrations_at_once)
 {
-	struct td_pair p[NR_MIGRATIONS];
-	struct td_migtd src, dst;
 	int i, j, nr_bundles = 0;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_create(&p[i], &src, &dst);
-	start_interleaved(p, &src, &dst);
-	expect_reports(&dst, &src, MIGTD_SUCCESS);
-	expect_reports(&src, &dst, MIGTD_SUCCESS);
+	start_interleaved(self->p, &self->src, &self->dst);
+	expect_reports(&self->dst, &self->src, MIGTD_SUCCESS);
+	expect_reports(&self->src, &self->dst, MIGTD_SUCCESS);
 
 	/* And so are the sessions themselves, bundle by bundle. */
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_mig_export_immutable(&p[i].m);
+		td_mig_export_immutable(&self->p[i].m);
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_mig_export_pause(&p[i].m);
+		td_mig_export_pause(&self->p[i].m);
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_mig_export_all_mem(&p[i].m);
+		td_mig_export_all_mem(&self->p[i].m);
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_mig_export_td_and_vcpus(&p[i].m);
+		td_mig_export_td_and_vcpus(&self->p[i].m);
 	for (i = 0; i < NR_MIGRATIONS; i++) {
-		td_mig_export_start_token(&p[i].m);
-		nr_bundles = max(nr_bundles, p[i].m.nr_bundles);
+		td_mig_export_start_token(&self->p[i].m);
+		nr_bundles = max(nr_bundles, self->p[i].m.nr_bundles);
 	}
 	for (j = 0; j < nr_bundles; j++) {
 		for (i = 0; i < NR_MIGRATIONS; i++) {
-			if (j < p[i].m.nr_bundles)
-				td_mig_import(&p[i].d, &p[i].m, j, j);
+			if (j < self->p[i].m.nr_bundles)
+				td_mig_import(&self->p[i].d, &self->p[i].m, j, j);
 		}
 	}
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_mig_import_end(&p[i].d);
+		td_mig_import_end(&self->p[i].d);
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_run_to_done(p[i].d.vcpus[0]);
-	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_free(&p[i]);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+		td_pair_run_to_done(self->p[i].d.vcpus[0]);
 }
 
-TD_TEST(message_of_another_exchange_gives_no_key)
+TD_TEST_F(td_pairs, message_of_another_exchange_gives_no_key)
 {
 	struct td_migtd_message *first, *second;
-	struct td_pair p[NR_MIGRATIONS];
-	struct td_migtd src, dst;
 	int i;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_create(&p[i], &src, &dst);
-	start_interleaved(p, &src, &dst);
+	start_interleaved(self->p, &self->src, &self->dst);
 
-	first = td_migtd_find_message(&dst, 1);
-	second = td_migtd_find_message(&dst, 2);
+	first = td_migtd_find_message(&self->dst, 1);
+	second = td_migtd_find_message(&self->dst, 2);
 	first->request_id = 2;
 	second->request_id = 1;
-	expect_reports(&src, &dst, MIGTD_SECURE_SESSION_ERROR);
-	expect_reports(&dst, &src, MIGTD_SUCCESS);
+	expect_reports(&self->src, &self->dst, MIGTD_SECURE_SESSION_ERROR);
+	expect_reports(&self->dst, &self->src, MIGTD_SUCCESS);
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_expect_no_key(&p[i]);
+		td_pair_expect_no_key(&self->p[i]);
 
 	for (i = 0; i < NR_MIGRATIONS; i++) {
-		td_pair_exchange(&p[i]);
-		td_pair_migrate(&p[i]);
-		td_pair_free(&p[i]);
+		td_pair_exchange(&self->p[i]);
+		td_pair_migrate(&self->p[i]);
 	}
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
 }
 
-TD_TEST(migration_td_turns_down_what_it_has_no_room_for)
+TD_TEST_F(td_pair, migration_td_turns_down_what_it_has_no_room_for)
 {
 	struct kvm_vm *others[MIGTD_MAX_SESSIONS];
 	const u64 id = MIGTD_MAX_SESSIONS;
-	struct td_migtd src, dst;
-	struct td_pair p;
 	int i;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_migtd_run_to_messages(&src, &dst, id);
+	td_migtd_run_to_messages(&self->src, &self->dst, id);
 	/* One exchange for each of the others, but for the last one. */
 	for (i = 0; i < ARRAY_SIZE(others); i++) {
 		others[i] = td_mig_dest_create_vm();
-		td_migtd_bind(&dst, others[i], 0);
-		td_migtd_start(&dst, id + 1 + i, false);
-		while (i < ARRAY_SIZE(others) - 1 && !td_migtd_find_message(&dst, id + 1 + i))
-			td_migtd_step(&dst, NULL);
+		td_migtd_bind(&self->dst, others[i], 0);
+		td_migtd_start(&self->dst, id + 1 + i, false);
+		while (i < ARRAY_SIZE(others) - 1 && !td_migtd_find_message(&self->dst, id + 1 + i))
+			td_migtd_step(&self->dst, NULL);
 	}
-	td_migtd_run_to_report(&dst, NULL, id + i);
-	TEST_ASSERT_EQ(dst.result, MIGTD_OUT_OF_RESOURCE);
+	td_migtd_run_to_report(&self->dst, NULL, id + i);
+	TEST_ASSERT_EQ(self->dst.result, MIGTD_OUT_OF_RESOURCE);
 
 	/* Nothing has happened to those that were there before. */
-	td_migtd_run_to_report(&dst, &src, id);
-	TEST_ASSERT_EQ(dst.result, MIGTD_SUCCESS);
-	td_migtd_run_to_report(&src, &dst, id);
-	TEST_ASSERT_EQ(src.result, MIGTD_SUCCESS);
-	td_pair_migrate(&p);
-	td_pair_free(&p);
+	td_migtd_run_to_report(&self->dst, &self->src, id);
+	TEST_ASSERT_EQ(self->dst.result, MIGTD_SUCCESS);
+	td_migtd_run_to_report(&self->src, &self->dst, id);
+	TEST_ASSERT_EQ(self->src.result, MIGTD_SUCCESS);
+	td_pair_migrate(&self->p);
+	td_pair_free(&self->p);
 	for (i = 0; i < ARRAY_SIZE(others); i++)
 		kvm_vm_free(others[i]);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
 }
 
-TD_TEST(end_of_one_target_does_not_disturb_the_others)
+TD_TEST_F(td_pairs, end_of_one_target_does_not_disturb_the_others)
 {
-	struct td_migtd src, dst;
-	struct td_pair a, b;
+	td_pair_exchange(&self->p[0]);
+	td_pair_exchange(&self->p[1]);
+	td_mig_export_immutable(&self->p[0].m);
+	td_mig_export_immutable(&self->p[1].m);
+	td_pair_free(&self->p[1]);
+	TEST_ASSERT(td_migtd_access(&self->src, &self->p[1].src), "Access to a TD that is gone");
+	TEST_ASSERT_EQ(td_migtd_access(&self->src, &self->p[0].src), 0UL);
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&a, &src, &dst);
-	td_pair_create(&b, &src, &dst);
-	td_pair_exchange(&a);
-	td_pair_exchange(&b);
-	td_mig_export_immutable(&a.m);
-	td_mig_export_immutable(&b.m);
-	td_pair_free(&b);
-	TEST_ASSERT(access_binding(&src, &b.src), "Access to a TD that is gone");
-	TEST_ASSERT_EQ(access_binding(&src, &a.src), 0UL);
-
-	td_mig_export_pause(&a.m);
-	td_mig_export_all_mem(&a.m);
-	td_mig_export_td_and_vcpus(&a.m);
-	td_mig_export_start_token(&a.m);
-	td_pair_import(&a);
-	td_pair_run_to_done(a.d.vcpus[0]);
-	td_pair_free(&a);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_mig_export_pause(&self->p[0].m);
+	td_mig_export_rest(&self->p[0].m);
+	td_mig_import_rest(&self->p[0].d, &self->p[0].m, 0);
+	td_pair_run_to_done(self->p[0].d.vcpus[0]);
 }
 
 /* ------------------------------------------------------ migration TDs come and go */
@@ -407,93 +341,50 @@ TD_TEST(migration_tds_that_end_half_way_are_replaced_and_the_td_migrates)
 	td_pair_free(&p);
 }
 
-struct poller {
-	struct td_migtd *m;
-	bool stop;
-	u64 nr_polls;
-};
-
 #define NR_READS_PER_POLL	50
 
-static void *poll_target(void *arg)
+TD_TEST_F(td_pair, migration_succeeds_under_migration_tds_that_poll_both_sides)
 {
-	struct poller *p = arg;
-
-	do {
-		td_migtd_poll(p->m, TD_MD_MIG_VERSION, NR_READS_PER_POLL);
-		WRITE_ONCE(p->nr_polls, p->nr_polls + 1);
-	} while (!READ_ONCE(p->stop));
-	return NULL;
-}
-
-TD_TEST(migration_succeeds_under_migration_tds_that_poll_both_sides)
-{
-	struct poller pollers[2] = {};
-	struct td_migtd src, dst;
-	pthread_t threads[2];
-	struct td_pair p;
+	struct td_migtd_poller pollers[2];
 	int i;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_pair_exchange(&p);
-	pollers[0].m = &src;
-	pollers[1].m = &dst;
-	for (i = 0; i < 2; i++)
-		kvm_pthread_create(&threads[i], NULL, poll_target, &pollers[i]);
+	td_pair_exchange(&self->p);
+	td_migtd_poller_start(&pollers[0], &self->src, NR_READS_PER_POLL);
+	td_migtd_poller_start(&pollers[1], &self->dst, NR_READS_PER_POLL);
 
 	/* Each of them takes the locks of its target, over and over. */
-	td_mig_export_immutable(&p.m);
-	td_mig_cmd(&p.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_vcpu_run_to_sync(p.vcpu, 2);
-	for (i = 0; i < 2; i++) {
-		WRITE_ONCE(pollers[i].stop, true);
-		kvm_pthread_join(threads[i], NULL);
-		WRITE_ONCE(pollers[i].stop, false);
-	}
-	td_pair_forget_bundles(&p);
-	td_pair_exchange(&p);
+	td_mig_export_immutable(&self->p.m);
+	td_mig_cmd(&self->p.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_sync(self->p.vcpu, 2);
 	for (i = 0; i < 2; i++)
-		kvm_pthread_create(&threads[i], NULL, poll_target, &pollers[i]);
-	td_pair_migrate(&p);
-	td_pair_free(&p);
+		td_migtd_poller_stop(&pollers[i]);
+	td_mig_forget_bundles(&self->p.m);
+	td_pair_exchange(&self->p);
+	td_migtd_poller_start(&pollers[0], &self->src, NR_READS_PER_POLL);
+	td_migtd_poller_start(&pollers[1], &self->dst, NR_READS_PER_POLL);
+	td_pair_migrate(&self->p);
+	td_pair_free(&self->p);
 	for (i = 0; i < 2; i++) {
-		WRITE_ONCE(pollers[i].stop, true);
-		kvm_pthread_join(threads[i], NULL);
-		TEST_ASSERT(pollers[i].nr_polls > 1, "Side %d was not polled", i);
+		td_migtd_poller_wait(&pollers[i], 2);
+		td_migtd_poller_stop(&pollers[i]);
 	}
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
 }
 
-TD_TEST(streams_are_created_under_a_migration_td_that_polls)
+TD_TEST_F(td_pair, streams_are_created_under_a_migration_td_that_polls)
 {
 	struct td_mig_stream streams[NR_POLLED_STREAMS];
-	struct poller poller = {};
-	struct td_migtd src, dst;
-	pthread_t thread;
-	struct td_pair p;
+	struct td_migtd_poller poller;
 	int i;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	poller.m = &src;
-	kvm_pthread_create(&thread, NULL, poll_target, &poller);
-	while (!READ_ONCE(poller.nr_polls))
-		usleep(1000);
+	td_migtd_poller_start(&poller, &self->src, NR_READS_PER_POLL);
+	td_migtd_poller_wait(&poller, 1);
 	/* Number 0 is open already. */
 	for (i = 1; i < NR_POLLED_STREAMS; i++)
-		td_mig_stream_open(&streams[i], p.vm, i, 1);
-	WRITE_ONCE(poller.stop, true);
-	kvm_pthread_join(thread, NULL);
+		td_mig_stream_open(&streams[i], self->p.vm, i, 1);
+	td_migtd_poller_stop(&poller);
 	for (i = 1; i < NR_POLLED_STREAMS; i++)
 		td_mig_stream_close(&streams[i]);
-	td_pair_run_to_done(p.vcpu);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_pair_run_to_done(self->p.vcpu);
 }
 
 int main(int argc, char *argv[])

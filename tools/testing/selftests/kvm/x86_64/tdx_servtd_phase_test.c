@@ -5,9 +5,9 @@
  */
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_pair.h"
-#include "tdx_migtd.h"
-#include "tdx_test.h"
+#include "tdx_mig_test.h"
+
+TD_PAIR_FIXTURE(td_pair);
 
 static u8 report[TD_REPORT_SIZE] __aligned(TD_REPORT_SIZE);
 static u8 report_data[TD_REPORT_DATA_SIZE] __aligned(TD_REPORT_DATA_SIZE);
@@ -22,14 +22,6 @@ static void guest_report(void)
 	GUEST_ASSERT_EQ(tdg_mr_report(report_gpa, report_data_gpa, 0), 0UL);
 	memcpy(shared_report, report, sizeof(report));
 	GUEST_DONE();
-}
-
-static u64 access_binding(struct td_migtd *m, const struct td_servtd_binding *binding)
-{
-	u64 version;
-
-	m->target = *binding;
-	return td_migtd_read(m, TD_MD_MIG_VERSION, &version);
 }
 
 /* ------------------------------------------------------- what becomes of a binding */
@@ -52,76 +44,58 @@ static void bind_again(struct td_pair *p, bool is_source, int errnum)
 		TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OP_STATE_INCORRECT);
 	}
 	/* In any case it is as good as before. */
-	TEST_ASSERT_EQ(access_binding(m, binding), 0UL);
+	TEST_ASSERT_EQ(td_migtd_access(m, binding), 0UL);
 }
 
-TD_TEST(source_is_bound_again_except_while_it_is_paused)
+TD_TEST_F(td_pair, source_is_bound_again_except_while_it_is_paused)
 {
-	struct td_migtd src, dst;
-	struct td_pair p;
+	td_pair_exchange(&self->p);
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_pair_exchange(&p);
+	bind_again(&self->p, true, 0);
+	td_mig_export_immutable(&self->p.m);
+	bind_again(&self->p, true, 0);
+	td_mig_export_pause(&self->p.m);
+	bind_again(&self->p, true, EBUSY);
+	td_mig_export_all_mem(&self->p.m);
+	td_mig_export_td_and_vcpus(&self->p.m);
+	bind_again(&self->p, true, EBUSY);
+	td_mig_export_start_token(&self->p.m);
+	bind_again(&self->p, true, EBUSY);
 
-	bind_again(&p, true, 0);
-	td_mig_export_immutable(&p.m);
-	bind_again(&p, true, 0);
-	td_mig_export_pause(&p.m);
-	bind_again(&p, true, EBUSY);
-	td_mig_export_all_mem(&p.m);
-	td_mig_export_td_and_vcpus(&p.m);
-	bind_again(&p, true, EBUSY);
-	td_mig_export_start_token(&p.m);
-	bind_again(&p, true, EBUSY);
-
-	td_mig_import(&p.d, &p.m, 0, 0);
-	td_mig_cmd(&p.d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	*p.m.streams[0].mbmd = *p.d.streams[0].mbmd;
-	td_mig_cmd(&p.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	bind_again(&p, true, 0);
-	td_pair_run_to_done(p.vcpu);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_mig_import(&self->p.d, &self->p.m, 0, 0);
+	td_mig_return(&self->p.m, &self->p.d);
+	bind_again(&self->p, true, 0);
+	td_pair_run_to_done(self->p.vcpu);
 }
 
-TD_TEST(destination_is_bound_again_except_while_it_is_imported)
+TD_TEST_F(td_pair, destination_is_bound_again_except_while_it_is_imported)
 {
-	struct td_migtd src, dst;
-	struct td_pair p;
 	int mem, td;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	bind_again(&p, false, 0);
-	td_pair_exchange(&p);
-	td_mig_export(&p.m);
-	mem = td_mig_find_bundle(&p.m, KVM_TDX_MIG_IMPORT_MEM);
-	td = td_mig_find_bundle(&p.m, KVM_TDX_MIG_IMPORT_STATE_TD);
+	bind_again(&self->p, false, 0);
+	td_pair_exchange(&self->p);
+	td_mig_export(&self->p.m);
+	mem = td_mig_find_bundle(&self->p.m, KVM_TDX_MIG_IMPORT_MEM);
+	td = td_mig_find_bundle(&self->p.m, KVM_TDX_MIG_IMPORT_STATE_TD);
 
-	bind_again(&p, false, 0);
-	td_mig_import(&p.d, &p.m, 0, mem - 1);
+	bind_again(&self->p, false, 0);
+	td_mig_import(&self->p.d, &self->p.m, 0, mem - 1);
 	/* The TD has got the name that it has on the source. */
-	memcpy(p.dst.uuid, p.src.uuid, sizeof(p.dst.uuid));
-	bind_again(&p, false, EBUSY);
-	td_mig_import(&p.d, &p.m, mem, td);
-	bind_again(&p, false, EBUSY);
-	td_mig_import(&p.d, &p.m, td + 1, p.m.nr_bundles - 2);
-	bind_again(&p, false, EBUSY);
-	td_mig_import(&p.d, &p.m, p.m.nr_bundles - 1, p.m.nr_bundles - 1);
-	bind_again(&p, false, 0);
-	td_mig_cmd(&p.d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
-	bind_again(&p, false, 0);
-	td_mig_cmd(&p.d.streams[0], KVM_TDX_MIG_IMPORT_END);
-	bind_again(&p, false, 0);
-	TEST_ASSERT(!memcmp(p.dst.uuid, p.src.uuid, sizeof(p.dst.uuid)), "Another TD");
-	td_pair_run_to_done(p.d.vcpus[0]);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	memcpy(self->p.dst.uuid, self->p.src.uuid, sizeof(self->p.dst.uuid));
+	bind_again(&self->p, false, EBUSY);
+	td_mig_import(&self->p.d, &self->p.m, mem, td);
+	bind_again(&self->p, false, EBUSY);
+	td_mig_import(&self->p.d, &self->p.m, td + 1, self->p.m.nr_bundles - 2);
+	bind_again(&self->p, false, EBUSY);
+	td_mig_import(&self->p.d, &self->p.m, self->p.m.nr_bundles - 1, self->p.m.nr_bundles - 1);
+	bind_again(&self->p, false, 0);
+	td_mig_cmd(&self->p.d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
+	bind_again(&self->p, false, 0);
+	td_mig_cmd(&self->p.d.streams[0], KVM_TDX_MIG_IMPORT_END);
+	bind_again(&self->p, false, 0);
+	TEST_ASSERT(!memcmp(self->p.dst.uuid, self->p.src.uuid, sizeof(self->p.dst.uuid)),
+		    "Another TD");
+	td_pair_run_to_done(self->p.d.vcpus[0]);
 }
 
 TD_TEST(destination_that_is_not_bound_in_time_gets_no_key)
@@ -154,85 +128,57 @@ TD_TEST(destination_that_is_not_bound_in_time_gets_no_key)
 	td_pair_free(&p);
 }
 
-TD_TEST(name_of_the_destination_before_the_import_is_still_known)
+TD_TEST_F(td_pair, name_of_the_destination_before_the_import_is_still_known)
 {
-	struct td_migtd src, dst;
-	struct td_pair p;
-
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_pair_exchange(&p);
-	td_mig_export(&p.m);
-	td_pair_import(&p);
-	TEST_ASSERT(memcmp(p.src.uuid, p.dst.uuid, sizeof(p.src.uuid)), "Same TD");
-	TEST_ASSERT_EQ(access_binding(&dst, &p.dst) & TDX_STATUS_MASK, TDX_TARGET_UUID_UPDATED);
-	memcpy(p.dst.uuid, p.src.uuid, sizeof(p.dst.uuid));
-	TEST_ASSERT_EQ(access_binding(&dst, &p.dst), 0UL);
-	p.dst.uuid[0] ^= 1;
-	TEST_ASSERT_EQ(access_binding(&dst, &p.dst) & TDX_STATUS_MASK, TDX_TARGET_UUID_MISMATCH);
-	td_pair_run_to_done(p.d.vcpus[0]);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_pair_exchange(&self->p);
+	td_mig_export(&self->p.m);
+	td_mig_import_rest(&self->p.d, &self->p.m, 0);
+	TEST_ASSERT(memcmp(self->p.src.uuid, self->p.dst.uuid, sizeof(self->p.src.uuid)),
+		    "Same TD");
+	TEST_ASSERT_EQ(td_migtd_access(&self->dst, &self->p.dst) & TDX_STATUS_MASK,
+		       TDX_TARGET_UUID_UPDATED);
+	memcpy(self->p.dst.uuid, self->p.src.uuid, sizeof(self->p.dst.uuid));
+	TEST_ASSERT_EQ(td_migtd_access(&self->dst, &self->p.dst), 0UL);
+	self->p.dst.uuid[0] ^= 1;
+	TEST_ASSERT_EQ(td_migtd_access(&self->dst, &self->p.dst) & TDX_STATUS_MASK,
+		       TDX_TARGET_UUID_MISMATCH);
+	td_pair_run_to_done(self->p.d.vcpus[0]);
 }
 
-TD_TEST(keys_cannot_be_written_while_the_source_is_paused)
+TD_TEST_F(td_pair, keys_cannot_be_written_while_the_source_is_paused)
 {
-	struct td_migtd src, dst;
-	struct td_pair p;
+	td_pair_exchange(&self->p);
+	self->src.target = self->p.src;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_pair_exchange(&p);
-	src.target = p.src;
-
-	td_mig_export_immutable(&p.m);
-	TEST_ASSERT_EQ(td_migtd_write(&src, TD_MD_MIG_VERSION, 0), 0UL);
-	td_mig_export_pause(&p.m);
-	TEST_ASSERT_EQ(td_migtd_write(&src, TD_MD_MIG_VERSION, 0) & TDX_STATUS_MASK,
+	td_mig_export_immutable(&self->p.m);
+	TEST_ASSERT_EQ(td_migtd_write(&self->src, TD_MD_MIG_VERSION, 0), 0UL);
+	td_mig_export_pause(&self->p.m);
+	TEST_ASSERT_EQ(td_migtd_write(&self->src, TD_MD_MIG_VERSION, 0) & TDX_STATUS_MASK,
 		       TDX_OP_STATE_INCORRECT);
-	td_mig_export_all_mem(&p.m);
-	td_mig_export_td_and_vcpus(&p.m);
-	td_mig_export_start_token(&p.m);
-	TEST_ASSERT_EQ(td_migtd_write(&src, TD_MD_MIG_DEC_KEY, 0) & TDX_STATUS_MASK,
+	td_mig_export_rest(&self->p.m);
+	TEST_ASSERT_EQ(td_migtd_write(&self->src, TD_MD_MIG_DEC_KEY, 0) & TDX_STATUS_MASK,
 		       TDX_OP_STATE_INCORRECT);
-	td_pair_import(&p);
-	td_pair_run_to_done(p.d.vcpus[0]);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_mig_import_rest(&self->p.d, &self->p.m, 0);
+	td_pair_run_to_done(self->p.d.vcpus[0]);
 }
 
-TD_TEST(session_that_is_aborted_leaves_the_binding_and_takes_the_keys)
+TD_TEST_F(td_pair, session_that_is_aborted_leaves_the_binding_and_takes_the_keys)
 {
-	struct td_migtd src, dst;
-	struct td_pair p;
-
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_pair_exchange(&p);
-	td_mig_export(&p.m);
-	td_mig_import(&p.d, &p.m, 0, p.m.nr_bundles - 1);
-	td_mig_cmd(&p.d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	*p.m.streams[0].mbmd = *p.d.streams[0].mbmd;
-	td_mig_cmd(&p.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_pair_exchange(&self->p);
+	td_mig_export(&self->p.m);
+	td_mig_import(&self->p.d, &self->p.m, 0, self->p.m.nr_bundles - 1);
+	td_mig_return(&self->p.m, &self->p.d);
 
 	/* The destination is good for nothing, but its migration TD can see it. */
-	memcpy(p.dst.uuid, p.src.uuid, sizeof(p.dst.uuid));
-	TEST_ASSERT_EQ(access_binding(&dst, &p.dst), 0UL);
-	td_mig_dest_free(&p.d);
-	td_pair_forget_bundles(&p);
+	memcpy(self->p.dst.uuid, self->p.src.uuid, sizeof(self->p.dst.uuid));
+	TEST_ASSERT_EQ(td_migtd_access(&self->dst, &self->p.dst), 0UL);
+	td_mig_dest_free(&self->p.d);
+	td_mig_forget_bundles(&self->p.m);
 
-	td_pair_expect_no_key(&p);
-	td_pair_add_dest(&p, &dst, 0);
-	td_pair_exchange(&p);
-	td_pair_migrate(&p);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_pair_expect_no_key(&self->p);
+	td_pair_add_dest(&self->p, &self->dst, 0);
+	td_pair_exchange(&self->p);
+	td_pair_migrate(&self->p);
 }
 
 /* ---------------------------------------------------- what the destination has to be */
@@ -283,77 +229,53 @@ TD_TEST(report_after_the_migration_tells_of_the_binding_at_the_source)
 	td_migtd_free(&src);
 }
 
-TD_TEST(destination_that_is_bound_with_other_attributes_is_refused)
+TD_TEST_F(td_pair, destination_that_is_bound_with_other_attributes_is_refused)
 {
-	struct td_migtd src, dst;
 	u64 hw_error;
-	struct td_pair p;
 	int td;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_mig_dest_free(&p.d);
-	td_pair_add_dest(&p, &dst, TD_SERVTD_ATTR_IGNORE_ALL);
-	td_pair_exchange(&p);
-	td_mig_export(&p.m);
-	td = td_mig_find_bundle(&p.m, KVM_TDX_MIG_IMPORT_STATE_TD);
-	td_mig_import(&p.d, &p.m, 0, td - 1);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(p.d.streams, &p.m.bundles[td], &hw_error));
+	td_mig_dest_free(&self->p.d);
+	td_pair_add_dest(&self->p, &self->dst, TD_SERVTD_ATTR_IGNORE_ALL);
+	td_pair_exchange(&self->p);
+	td_mig_export(&self->p.m);
+	td = td_mig_import_up_to(&self->p.d, &self->p.m, KVM_TDX_MIG_IMPORT_STATE_TD);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->p.d.streams, &self->p.m.bundles[td], &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK,
 		       TDX_METADATA_FIELD_VALUE_NOT_VALID | TDX_FATAL);
 
 	/* The source takes the TD back. */
-	td_mig_cmd(&p.d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
-	*p.m.streams[0].mbmd = *p.d.streams[0].mbmd;
-	td_mig_cmd(&p.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
-	td_pair_run_to_done(p.vcpu);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
+	td_mig_return(&self->p.m, &self->p.d);
+	td_pair_run_to_done(self->p.vcpu);
 }
 
-TD_TEST(td_that_was_migrated_comes_back_by_the_same_migration_tds)
+TD_TEST_F(td_pair, td_that_was_migrated_comes_back_by_the_same_migration_tds)
 {
-	struct td_migtd src, dst;
 	struct td_mig_dest home;
 	struct td_mig back;
-	struct td_pair p;
 
-	td_migtd_create(&src);
-	td_migtd_create(&dst);
-	td_pair_create(&p, &src, &dst);
-	td_pair_exchange(&p);
-	td_mig_export(&p.m);
-	td_pair_import(&p);
-	td_vcpu_run_to_sync(p.d.vcpus[0], 2);
-	td_mig_stream_close(&p.d.streams[0]);
-	p.d.nr_streams = 0;
+	td_pair_exchange(&self->p);
+	td_mig_export(&self->p.m);
+	td_mig_import_rest(&self->p.d, &self->p.m, 0);
+	td_vcpu_run_to_sync(self->p.d.vcpus[0], 2);
+	td_mig_stream_close(&self->p.d.streams[0]);
+	self->p.d.nr_streams = 0;
 
 	/* Memory is laid out like in the first source. */
 	back = (struct td_mig) {
-		.src = p.vm,
-		.src_vcpus = { p.d.vcpus[0] },
-		.nr_vcpus = 1,
-		.nr_streams = 1,
-		.nr_entries = TDX_MIG_BUF_LIST_PAGES_MAX,
-		.next_dst = td_mig_dest_create_vm(),
-	};
-	td_mig_stream_open(&back.streams[0], p.d.vm, 0, TDX_MIG_BUF_LIST_PAGES_MAX);
-	td_migtd_bind(&dst, p.d.vm, 0);
-	td_migtd_bind(&src, back.next_dst, 0);
-	td_migtd_exchange(&dst, &src);
+		.src = self->p.vm, .src_vcpus = { self->p.d.vcpus[0] }, .nr_vcpus = 1, .nr_streams =
+			1, .nr_entries = TDX_MIG_BUF_LIST_PAGES_MAX, .next_dst =
+			td_mig_dest_create_vm(), };
+	td_mig_stream_open(&back.streams[0], self->p.d.vm, 0, TDX_MIG_BUF_LIST_PAGES_MAX);
+	td_migtd_bind(&self->dst, self->p.d.vm, 0);
+	td_migtd_bind(&self->src, back.next_dst, 0);
+	td_migtd_exchange(&self->dst, &self->src);
 	td_mig_dest_create(&home, &back);
 	td_mig_export(&back);
-	td_mig_import(&home, &back, 0, back.nr_bundles - 1);
-	td_mig_import_end(&home);
+	td_mig_import_rest(&home, &back, 0);
 	td_vcpu_run_to_sync(home.vcpus[0], 3);
 	td_pair_run_to_done(home.vcpus[0]);
 	td_mig_dest_free(&home);
 	td_mig_free(&back);
-	td_pair_free(&p);
-	td_migtd_free(&dst);
-	td_migtd_free(&src);
 }
 
 int main(int argc, char *argv[])

@@ -47,26 +47,6 @@ static gpa_t add_shared_page(struct kvm_vm *vm)
 
 /* ------------------------------------------- vCPUs that are not initialized */
 
-static int __pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
-{
-	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size };
-	int ret;
-
-	do {
-		ret = __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
-	} while (range.size && (!ret || errno == EINTR || errno == EAGAIN));
-
-	return ret;
-}
-
-static void pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
-{
-	int ret = __pre_fault(vcpu, gpa, size);
-
-	TEST_ASSERT(!ret, "vCPU %u, GPA 0x%lx: errno %d (%s)", vcpu->id, gpa, errno,
-		    strerror(errno));
-}
-
 /* The next one to run is out of luck, but nobody else is. */
 static void expect_not_runnable(struct kvm_vcpu *vcpu)
 {
@@ -84,19 +64,19 @@ TD_TEST(vcpu_that_was_never_initialized_can_pre_fault_memory)
 
 	extra = td_vcpu_add_uninitialized(vm, 1);
 	td_add_unaccepted_memory(vm, TEST_SLOT, TEST_GPA, TEST_NR_PAGES);
-	TD_EXPECT_ERRNO(EOPNOTSUPP, __pre_fault(extra, TEST_GPA, PAGE_SIZE));
+	TD_EXPECT_ERRNO(EOPNOTSUPP, __td_pre_fault(extra, TEST_GPA, PAGE_SIZE));
 	TD_EXPECT_ERRNO(EINVAL, __td_init_mem_region(extra, TD_BOOT_GPA,
 						     addr_gpa2hva(vm, TD_BOOT_GPA), 1, 0));
 	td_launch(vm);
 
 	/* Before, between and after what a vCPU does that can run. */
-	pre_fault(extra, TEST_GPA, 2 * PAGE_SIZE);
-	pre_fault(extra, shared_gpa, PAGE_SIZE);
-	pre_fault(vcpu, TEST_GPA, 4 * PAGE_SIZE);
-	pre_fault(extra, TEST_GPA, TEST_NR_PAGES * PAGE_SIZE);
+	td_pre_fault(extra, TEST_GPA, 2 * PAGE_SIZE);
+	td_pre_fault(extra, shared_gpa, PAGE_SIZE);
+	td_pre_fault(vcpu, TEST_GPA, 4 * PAGE_SIZE);
+	td_pre_fault(extra, TEST_GPA, TEST_NR_PAGES * PAGE_SIZE);
 	expect_not_runnable(extra);
 	td_vcpu_run_to_sync(vcpu, 1);
-	pre_fault(extra, TEST_GPA, TEST_NR_PAGES * PAGE_SIZE);
+	td_pre_fault(extra, TEST_GPA, TEST_NR_PAGES * PAGE_SIZE);
 	expect_not_runnable(extra);
 	td_vcpu_run_to_done(vcpu);
 	kvm_vm_free(vm);
@@ -113,9 +93,9 @@ TD_TEST(vcpu_that_can_no_longer_be_initialized_is_harmless)
 	vcpu_init_cpuid(extra, kvm_get_supported_cpuid());
 	td_launch(vm);
 
-	pre_fault(extra, TEST_GPA, PAGE_SIZE);
+	td_pre_fault(extra, TEST_GPA, PAGE_SIZE);
 	TD_EXPECT_ERRNO(EINVAL, __td_vcpu_ioctl(extra, KVM_TDX_INIT_VCPU, 0, 0));
-	pre_fault(extra, TEST_GPA, 2 * PAGE_SIZE);
+	td_pre_fault(extra, TEST_GPA, 2 * PAGE_SIZE);
 	expect_not_runnable(extra);
 	td_vcpu_run_to_sync(vcpu, 1);
 	td_vcpu_run_to_done(vcpu);
@@ -142,7 +122,7 @@ static void init_all_vcpus(void)
 
 	/* No memory at all, but that is checked after the MMU was loaded. */
 	list_for_each_entry(vcpu, &vm->vcpus, list)
-		TD_EXPECT_ERRNO(ENOENT, __pre_fault(vcpu, TEST_GPA, PAGE_SIZE));
+		TD_EXPECT_ERRNO(ENOENT, __td_pre_fault(vcpu, TEST_GPA, PAGE_SIZE));
 	kvm_vm_free(vm);
 }
 
@@ -180,7 +160,7 @@ TD_TEST(vcpu_is_on_another_cpu_for_each_ioctl)
 	td_launch(vm);
 	for (i = 0; i < TEST_NR_PAGES; i++) {
 		td_hop(&cpus);
-		pre_fault(vcpu, TEST_GPA + i * PAGE_SIZE, PAGE_SIZE);
+		td_pre_fault(vcpu, TEST_GPA + i * PAGE_SIZE, PAGE_SIZE);
 	}
 	td_hop(&cpus);
 	td_vcpu_run_to_sync(vcpu, 1);

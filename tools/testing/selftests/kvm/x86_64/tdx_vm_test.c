@@ -20,8 +20,6 @@
 
 #define MSI_VECTOR		0x40
 #define IPI_VECTOR		0x41
-#define MSI_ADDRESS		0xfee00000U
-#define MSI_DEST_SHIFT		12
 
 #define TEST_GPA		0x40000000UL
 #define TEST_NR_PAGES		8
@@ -526,17 +524,6 @@ static struct kvm_vm *create_td_with_handlers(u32 nr_vcpus, void *guest_code,
 	return vm;
 }
 
-static void signal_msi(struct kvm_vcpu *vcpu)
-{
-	struct kvm_msi msi = {
-		.address_lo = MSI_ADDRESS | vcpu->id << MSI_DEST_SHIFT,
-		.data = MSI_VECTOR,
-	};
-	int ret = __vm_ioctl(vcpu->vm, KVM_SIGNAL_MSI, &msi);
-
-	TEST_ASSERT(ret == 1, "KVM_SIGNAL_MSI returned %d, errno %d", ret, errno);
-}
-
 static void guest_take_msi(void)
 {
 	td_x2apic_enable();
@@ -559,12 +546,12 @@ TD_TEST(msi_interrupts_a_running_vcpu)
 
 	td_launch(vm);
 	td_vcpu_run_to_sync(vcpu, 1);
-	signal_msi(vcpu);
+	td_signal_msi(vcpu, MSI_VECTOR);
 	td_vcpu_run_to_sync(vcpu, 2);
 
 	thread = td_vcpu_start(vcpu);
 	usleep(WAIT_US);
-	signal_msi(vcpu);
+	td_signal_msi(vcpu, MSI_VECTOR);
 	kvm_pthread_join(thread, NULL);
 	kvm_vm_free(vm);
 }
@@ -589,7 +576,7 @@ TD_TEST(masked_interrupt_is_taken_when_interrupts_are_enabled)
 
 	td_launch(vm);
 	td_vcpu_run_to_sync(vcpu, 1);
-	signal_msi(vcpu);
+	td_signal_msi(vcpu, MSI_VECTOR);
 	td_vcpu_run_to_sync(vcpu, 2);
 	td_vcpu_run_to_done(vcpu);
 	kvm_vm_free(vm);
@@ -617,7 +604,7 @@ TD_TEST(halted_vcpu_wakes_up_for_an_msi)
 		usleep(1000);
 	usleep(WAIT_US);
 	TEST_ASSERT_EQ(READ_ONCE(*stage), 1);
-	signal_msi(vcpu);
+	td_signal_msi(vcpu, MSI_VECTOR);
 	kvm_pthread_join(thread, NULL);
 	TEST_ASSERT_EQ(READ_ONCE(*stage), 2);
 	kvm_vm_free(vm);

@@ -25,6 +25,7 @@ struct td_pair {
  * a destination that is bound.  No keys yet.
  */
 void td_pair_create(struct td_pair *p, struct td_migtd *src_migtd, struct td_migtd *dst_migtd);
+/* May be called again. */
 void td_pair_free(struct td_pair *p);
 
 /* Parts of the above: what follows the binding of the source, and the destination. */
@@ -35,12 +36,8 @@ void td_pair_create_unbound(struct td_pair *p);
 
 /* Let the migration TDs exchange the keys of this pair. */
 void td_pair_exchange(struct td_pair *p);
-/* Import all that was exported. */
-void td_pair_import(struct td_pair *p);
 /* The whole migration, and the rest of the guest at the destination. */
 void td_pair_migrate(struct td_pair *p);
-/* Forget an export that was aborted. */
-void td_pair_forget_bundles(struct td_pair *p);
 /* The session does not start, as the source has no key. */
 void td_pair_expect_no_key(struct td_pair *p);
 

@@ -20,22 +20,6 @@ struct td_postcopy {
 	u64 nr_absent;
 };
 
-/* Operation and status of an entry of a GPA list. */
-static inline unsigned int td_gpa_entry_op(u64 entry)
-{
-	return (entry & TDX_MIG_GPA_ENTRY_OP_MASK) >> TDX_MIG_GPA_ENTRY_OP_SHIFT;
-}
-
-static inline unsigned int td_gpa_entry_status(u64 entry)
-{
-	return (entry & TDX_MIG_GPA_ENTRY_STATUS_MASK) >> TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
-}
-
-static inline u64 td_gpa_entry(gpa_t gpa, u64 op)
-{
-	return gpa | op << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-}
-
 /* All private pages of the source, mapped or not; the caller frees them. */
 gpa_t *td_mig_list_pages(struct td_mig *m, u32 *nr);
 
@@ -62,13 +46,6 @@ void td_postcopy_move(struct td_postcopy *p, u32 stream, const gpa_t *gpas, u32 
  * if the source has none.
  */
 void td_postcopy_fetch(struct td_postcopy *p, struct kvm_vcpu *vcpu, u32 stream, gpa_t gpa);
-
-/* Punch a hole into private memory of the destination. */
-void td_mig_dest_punch_hole(struct td_mig_dest *d, struct td_mig *m, gpa_t gpa, u64 size);
-
-/* KVM_PRE_FAULT_MEMORY of one page, to its end. */
-int __td_pre_fault_page(struct kvm_vcpu *vcpu, gpa_t gpa);
-void td_pre_fault_page(struct kvm_vcpu *vcpu, gpa_t gpa);
 
 /*
  * KVM_RUN returned @ret with errno.  Did the vCPU miss a private page?  Faults

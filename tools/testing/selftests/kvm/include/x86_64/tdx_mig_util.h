@@ -21,6 +21,8 @@
 /* KVM takes no more at once. */
 #define TD_MIG_MAX_MSRS		255
 #define TD_MIG_MAC_SIZE		16
+/* Of td_mig_create_data_src(). */
+#define TD_MIG_DATA_PAGES	16
 
 /* Completion status of the TDX module, in hw_error; the low half is detail. */
 #define TDX_FATAL			BIT_ULL(61)
@@ -109,6 +111,27 @@ struct td_mig {
 	struct td_mig_vcpu_state vcpu_state[TD_MIG_MAX_VCPUS];
 };
 
+/* An entry of a GPA list, and its parts. */
+static inline unsigned int td_gpa_entry_op(u64 entry)
+{
+	return (entry & TDX_MIG_GPA_ENTRY_OP_MASK) >> TDX_MIG_GPA_ENTRY_OP_SHIFT;
+}
+
+static inline unsigned int td_gpa_entry_status(u64 entry)
+{
+	return (entry & TDX_MIG_GPA_ENTRY_STATUS_MASK) >> TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
+}
+
+static inline u64 td_gpa_entry(gpa_t gpa, u64 op)
+{
+	return gpa | op << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+}
+
+static inline gpa_t td_gpa_entry_gpa(u64 entry)
+{
+	return entry & TDX_MIG_GPA_ENTRY_GPA_MASK;
+}
+
 bool kvm_has_tdx_mig(void);
 
 /*
@@ -119,6 +142,8 @@ int __td_mig_cmd(struct td_mig_stream *s, u32 id, u32 flags, u64 data, u64 *hw_e
 /* The same for the commands that take or return a number in a u64. */
 int __td_mig_cmd_nr(struct td_mig_stream *s, u32 id, u64 *nr, u64 *hw_error);
 void td_mig_cmd(struct td_mig_stream *s, u32 id);
+/* With the number 1, for those that are to be refused. */
+int td_mig_try_cmd(struct td_mig_stream *s, u32 id);
 
 /* Create stream @index of @vm without attributes, with attributes and mapped. */
 void td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index);
@@ -159,6 +184,14 @@ struct kvm_vm *td_mig_dest_create_vm(void);
 struct kvm_vm *__td_mig_dest_create_vm(u32 tsc_khz);
 struct kvm_vm *td_mig_next_dest(struct td_mig *m);
 
+/*
+ * A migratable TD with one vCPU that has run to its first sync, number 1: with some
+ * code; with one that is done after that; with one that has written to its memory,
+ * and finds there what it wrote before it is done.
+ */
+struct kvm_vm *td_mig_create_src(void *guest_code, struct kvm_vcpu **vcpu);
+struct kvm_vm *td_mig_create_plain_src(struct kvm_vcpu **vcpu);
+struct kvm_vm *td_mig_create_data_src(struct kvm_vcpu **vcpu);
 /* Open the source's streams and exchange its keys; no session yet. */
 void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
 		 int nr_vcpus, int nr_streams);
@@ -171,9 +204,32 @@ void td_mig_export_pause(struct td_mig *m);
 void td_mig_export_all_mem(struct td_mig *m);
 void td_mig_export_td_and_vcpus(struct td_mig *m);
 void td_mig_export_start_token(struct td_mig *m);
+/* What follows the pause: the last three of them. */
+void td_mig_export_rest(struct td_mig *m);
 /* All of them. */
 void td_mig_export(struct td_mig *m);
-/* Close the streams; the VM stays. */
+/* An epoch token. */
+void td_mig_export_track(struct td_mig *m);
+/* Memory of all slots but one. */
+void td_mig_export_other_slots(struct td_mig *m, u32 but);
+/* Where the next bundle is to be kept. */
+struct td_mig_bundle *td_mig_next_bundle(struct td_mig *m);
+/* After an export that was aborted. */
+void td_mig_forget_bundles(struct td_mig *m);
+
+/* Pages that are exported as soon as there are enough of them for a bundle. */
+struct td_mig_batch {
+	struct td_mig *m;
+	u64 gpa_list[TDX_MIG_BUF_LIST_PAGES_MAX];
+	u32 nr;
+	/* How many the TDX module was willing to export. */
+	u32 nr_exported;
+};
+
+void td_mig_batch_add(struct td_mig_batch *batch, gpa_t gpa);
+void td_mig_batch_flush(struct td_mig_batch *batch);
+
+/* Close the streams; the VM stays.  Harmless if nothing was opened. */
 void td_mig_free(struct td_mig *m);
 /*
  * Destroy the source TD, while its shared memory stays for the destination as
@@ -188,8 +244,17 @@ void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m);
  * token, which is the last one.
  */
 void td_mig_import(struct td_mig_dest *d, struct td_mig *m, int first, int last);
+/* All before the first bundle that @import_cmd imports, whose index is returned. */
+int td_mig_import_up_to(struct td_mig_dest *d, struct td_mig *m, u32 import_cmd);
 void td_mig_load_vcpus(struct td_mig_dest *d, struct td_mig *m);
 void td_mig_import_end(struct td_mig_dest *d);
+/* From bundle @first on to the end. */
+void td_mig_import_rest(struct td_mig_dest *d, struct td_mig *m, int first);
+/* The destination gives the TD up, and its token wakes the source. */
+void td_mig_return(struct td_mig *m, struct td_mig_dest *d);
+/* Punch a hole into private memory. */
+void td_mig_dest_punch_hole(struct td_mig_dest *d, struct td_mig *m, gpa_t gpa, u64 size);
+/* Harmless if nothing was created. */
 void td_mig_dest_free(struct td_mig_dest *d);
 
 void td_mig_vcpu_save(struct kvm_vcpu *vcpu, struct td_mig_vcpu_state *state);

@@ -219,5 +219,23 @@ u64 td_migtd_read(struct td_migtd *m, u64 field, u64 *value);
 u64 td_migtd_write(struct td_migtd *m, u64 field, u64 value);
 /* Read a field again and again, without a stop at the VMM. */
 void td_migtd_poll(struct td_migtd *m, u64 field, u64 nr_reads);
+/* Read a field that every binding gives access to: of this target, or the last one. */
+u64 td_migtd_access(struct td_migtd *m, const struct td_servtd_binding *binding);
+bool td_migtd_can_access(struct td_migtd *m);
+
+/* A thread in which a migration TD polls its target, and does nothing else. */
+struct td_migtd_poller {
+	struct td_migtd *m;
+	/* Reads in a row, without a stop at the VMM. */
+	u64 nr_reads;
+	u64 nr_polls;
+	bool stop;
+	pthread_t thread;
+};
+
+void td_migtd_poller_start(struct td_migtd_poller *p, struct td_migtd *m, u64 nr_reads);
+/* Wait until it has polled @nr times. */
+void td_migtd_poller_wait(struct td_migtd_poller *p, u64 nr);
+void td_migtd_poller_stop(struct td_migtd_poller *p);
 
 #endif /* SELFTEST_KVM_TDX_MIGTD_H */

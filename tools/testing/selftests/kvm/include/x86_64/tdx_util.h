@@ -156,6 +156,10 @@ int __td_mem_set_shared(struct kvm_vm *vm, gpa_t gpa, u64 size);
 u64 td_vcpu_run(struct kvm_vcpu *vcpu, struct ucall *uc);
 void td_vcpu_run_to_sync(struct kvm_vcpu *vcpu, u64 stage);
 void td_vcpu_run_to_done(struct kvm_vcpu *vcpu);
+/* KVM_PRE_FAULT_MEMORY, to its end. */
+int __td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size);
+void td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size);
+void td_signal_msi(struct kvm_vcpu *vcpu, u8 vector);
 /* A TD of its own comes and goes: what went before has left the host usable. */
 void td_run_another(void);
 /* td_vcpu_run_to_done() in a thread of its own, for the caller to join. */

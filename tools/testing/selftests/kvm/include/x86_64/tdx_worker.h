@@ -76,6 +76,7 @@ static inline gpa_t td_worker_gpa(u64 page)
 
 /* A TD that runs, has written its old pages and waits for a command. */
 void td_worker_create(struct td_worker *w, int nr_vcpus);
+/* Harmless if there is none. */
 void td_worker_free(struct td_worker *w);
 
 /*
@@ -113,15 +114,32 @@ void td_worker_clear_log(struct td_worker *w, u64 first, u64 nr);
 
 /* Start a session, with the log on. */
 void td_worker_begin(struct td_worker *w, struct td_mig *m, int nr_streams);
+
+/* Pages of a session that has just begun, each in a state of its own. */
+enum td_worker_page {
+	TD_PAGE_WRITABLE,
+	TD_PAGE_BLOCKED,
+	TD_PAGE_SENT,
+	TD_PAGE_DIRTY,
+	TD_PAGE_DIRTY_BLOCKED,
+	TD_PAGE_NR_STATES,
+};
+
+void td_worker_begin_mixed(struct td_worker *w, struct td_mig *m, int nr_streams);
+
+/* Have a page accepted again that the TD has lost, and all checked. */
+void td_worker_get_back(struct td_worker *w, u64 page);
+
 /*
  * Export, or cancel the export of, pages of the slot over stream 0.  Returns the
  * entry of the last page as it came back.
  */
 u64 td_worker_export(struct td_mig *m, unsigned int op, u64 first, u64 nr);
 int __td_worker_export(struct td_mig *m, unsigned int op, u64 first, u64 nr, u64 *entry);
+/* Cancel the export of pages, which has to succeed. */
+void td_worker_cancel(struct td_mig *m, u64 first, u64 nr);
 /* Block the pages, export them, which has to succeed, and begin a new epoch. */
 void td_worker_precopy(struct td_worker *w, struct td_mig *m, u64 first, u64 nr);
-void td_worker_track(struct td_mig *m);
 
 /* Everything else that a live or paused session has to send. */
 void td_worker_export_rest(struct td_mig *m, bool is_paused);
@@ -134,15 +152,5 @@ void td_worker_finish(struct td_worker *w, struct td_mig *m);
  * those before.
  */
 void td_worker_migrate(struct td_worker *w, int nr_streams);
-
-static inline unsigned int td_mig_entry_op(u64 entry)
-{
-	return (entry & TDX_MIG_GPA_ENTRY_OP_MASK) >> TDX_MIG_GPA_ENTRY_OP_SHIFT;
-}
-
-static inline unsigned int td_mig_entry_status(u64 entry)
-{
-	return (entry & TDX_MIG_GPA_ENTRY_STATUS_MASK) >> TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
-}
 
 #endif /* SELFTEST_KVM_TDX_WORKER_H */

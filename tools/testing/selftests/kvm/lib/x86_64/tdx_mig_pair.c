@@ -53,6 +53,7 @@ void td_pair_free(struct td_pair *p)
 	td_mig_dest_free(&p->d);
 	td_mig_free(&p->m);
 	kvm_vm_free(p->vm);
+	p->vm = NULL;
 }
 
 void td_pair_exchange(struct td_pair *p)
@@ -62,23 +63,11 @@ void td_pair_exchange(struct td_pair *p)
 	td_migtd_exchange(p->src_migtd, p->dst_migtd);
 }
 
-void td_pair_import(struct td_pair *p)
-{
-	td_mig_import(&p->d, &p->m, 0, p->m.nr_bundles - 1);
-	td_mig_import_end(&p->d);
-}
-
 void td_pair_migrate(struct td_pair *p)
 {
 	td_mig_export(&p->m);
-	td_pair_import(p);
+	td_mig_import_rest(&p->d, &p->m, 0);
 	td_pair_run_to_done(p->d.vcpus[0]);
-}
-
-void td_pair_forget_bundles(struct td_pair *p)
-{
-	while (p->m.nr_bundles)
-		td_mig_bundle_free(&p->m.bundles[--p->m.nr_bundles]);
 }
 
 void td_pair_expect_no_key(struct td_pair *p)

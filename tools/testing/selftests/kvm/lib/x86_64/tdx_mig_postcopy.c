@@ -122,28 +122,6 @@ void td_postcopy_move_image(struct td_postcopy *p)
 		td_postcopy_move(p, 0, gpas, nr);
 }
 
-int __td_pre_fault_page(struct kvm_vcpu *vcpu, gpa_t gpa)
-{
-	struct kvm_pre_fault_memory range = {
-		.gpa = gpa,
-		.size = PAGE_SIZE,
-	};
-	int ret;
-
-	do {
-		ret = __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
-	} while (ret && (errno == EINTR || errno == EAGAIN));
-
-	return ret;
-}
-
-void td_pre_fault_page(struct kvm_vcpu *vcpu, gpa_t gpa)
-{
-	int ret = __td_pre_fault_page(vcpu, gpa);
-
-	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_PRE_FAULT_MEMORY, ret));
-}
-
 void td_postcopy_fetch(struct td_postcopy *p, struct kvm_vcpu *vcpu, u32 stream, gpa_t gpa)
 {
 	unsigned int status;
@@ -163,7 +141,7 @@ void td_postcopy_fetch(struct td_postcopy *p, struct kvm_vcpu *vcpu, u32 stream,
 		    status == TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT,
 		    "GPA 0x%lx: status %u", gpa, status);
 	__atomic_add_fetch(&p->nr_absent, 1, __ATOMIC_RELAXED);
-	td_pre_fault_page(vcpu, gpa);
+	td_pre_fault(vcpu, gpa, PAGE_SIZE);
 }
 
 bool td_is_missing_page(struct kvm_vcpu *vcpu, int ret)
@@ -198,27 +176,6 @@ void td_vcpu_run_to_missing_page(struct kvm_vcpu *vcpu, gpa_t gpa)
 		    errno, exit_reason_str(vcpu->run->exit_reason),
 		    vcpu->run->memory_fault.flags, vcpu->run->memory_fault.size);
 	TEST_ASSERT_EQ(vcpu->run->memory_fault.gpa, gpa);
-}
-
-void td_mig_dest_punch_hole(struct td_mig_dest *d, struct td_mig *m, gpa_t gpa, u64 size)
-{
-	struct userspace_mem_region *region;
-	int ctr, ret, i = 0;
-
-	/* Slots were added in this order. */
-	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
-		const struct kvm_userspace_memory_region2 *r = &region->region;
-
-		if (gpa >= r->guest_phys_addr && gpa - r->guest_phys_addr < r->memory_size) {
-			ret = fallocate(d->gmem_fds[i],
-					FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
-					gpa - r->guest_phys_addr, size);
-			TEST_ASSERT(!ret, "fallocate() failed, errno %d", errno);
-			return;
-		}
-		i++;
-	}
-	TEST_FAIL("No slot for GPA 0x%lx", gpa);
 }
 
 static void td_postcopy_map_gpa(struct td_postcopy *p, struct kvm_vcpu *vcpu)

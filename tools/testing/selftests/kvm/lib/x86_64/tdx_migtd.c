@@ -434,3 +434,47 @@ int __td_servtd_prebind(struct kvm_vm *target, const u8 info_hash[TD_SHA384_SIZE
 
 	return ret;
 }
+
+u64 td_migtd_access(struct td_migtd *m, const struct td_servtd_binding *binding)
+{
+	u64 version;
+
+	m->target = *binding;
+	return td_migtd_read(m, TD_MD_MIG_VERSION, &version);
+}
+
+bool td_migtd_can_access(struct td_migtd *m)
+{
+	u64 version;
+
+	return !td_migtd_read(m, TD_MD_MIG_VERSION, &version);
+}
+
+static void *poll_target(void *arg)
+{
+	struct td_migtd_poller *p = arg;
+
+	do {
+		td_migtd_poll(p->m, TD_MD_MIG_VERSION, p->nr_reads);
+		WRITE_ONCE(p->nr_polls, p->nr_polls + 1);
+	} while (!READ_ONCE(p->stop));
+	return NULL;
+}
+
+void td_migtd_poller_start(struct td_migtd_poller *p, struct td_migtd *m, u64 nr_reads)
+{
+	*p = (struct td_migtd_poller) { .m = m, .nr_reads = nr_reads };
+	kvm_pthread_create(&p->thread, NULL, poll_target, p);
+}
+
+void td_migtd_poller_wait(struct td_migtd_poller *p, u64 nr)
+{
+	while (READ_ONCE(p->nr_polls) < nr)
+		usleep(100);
+}
+
+void td_migtd_poller_stop(struct td_migtd_poller *p)
+{
+	WRITE_ONCE(p->stop, true);
+	kvm_pthread_join(p->thread, NULL);
+}

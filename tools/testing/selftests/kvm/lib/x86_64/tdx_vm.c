@@ -12,6 +12,8 @@
 #define TD_MAX_CPUID_ENTRIES	256
 #define CPUID_ADDRESS_SIZES	0x80000008
 #define CPUID_GUEST_PHYS_BITS	GENMASK(23, 16)
+#define MSI_ADDRESS		0xfee00000U
+#define MSI_DEST_SHIFT		12
 
 int __td_ioctl(int fd, u32 id, u32 flags, u64 data, u64 *hw_error)
 {
@@ -421,6 +423,37 @@ void td_vcpu_run_to_done(struct kvm_vcpu *vcpu)
 	struct ucall uc;
 
 	TEST_ASSERT_EQ(td_vcpu_run(vcpu, &uc), UCALL_DONE);
+}
+
+int __td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
+{
+	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size };
+	int ret;
+
+	do {
+		ret = __vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+	} while (range.size && (!ret || errno == EINTR || errno == EAGAIN));
+
+	return ret;
+}
+
+void td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
+{
+	int ret = __td_pre_fault(vcpu, gpa, size);
+
+	TEST_ASSERT(!ret, "vCPU %u, GPA 0x%lx: errno %d (%s)", vcpu->id, gpa, errno,
+		    strerror(errno));
+}
+
+void td_signal_msi(struct kvm_vcpu *vcpu, u8 vector)
+{
+	struct kvm_msi msi = {
+		.address_lo = MSI_ADDRESS | vcpu->id << MSI_DEST_SHIFT,
+		.data = vector,
+	};
+	int ret = __vm_ioctl(vcpu->vm, KVM_SIGNAL_MSI, &msi);
+
+	TEST_ASSERT(ret == 1, "KVM_SIGNAL_MSI returned %d, errno %d", ret, errno);
 }
 
 static void td_guest_done(void)

@@ -314,20 +314,14 @@ void td_worker_begin(struct td_worker *w, struct td_mig *m, int nr_streams)
 	td_mig_export_immutable(m);
 }
 
-static struct td_mig_bundle *next_bundle(struct td_mig *m)
-{
-	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
-	return &m->bundles[m->nr_bundles++];
-}
-
 int __td_worker_export(struct td_mig *m, unsigned int op, u64 first, u64 nr, u64 *entry)
 {
-	struct td_mig_bundle *b = next_bundle(m);
+	struct td_mig_bundle *b = td_mig_next_bundle(m);
 	u64 list[TD_WORKER_NR_PAGES];
 	int i, ret;
 
 	for (i = 0; i < nr; i++)
-		list[i] = td_worker_gpa(first + i) | (u64)op << TDX_MIG_GPA_ENTRY_OP_SHIFT;
+		list[i] = td_gpa_entry(td_worker_gpa(first + i), op);
 
 	ret = __td_mig_export_mem(&m->streams[0], list, nr, b, NULL);
 	if (ret)
@@ -346,14 +340,6 @@ u64 td_worker_export(struct td_mig *m, unsigned int op, u64 first, u64 nr)
 	return entry;
 }
 
-void td_worker_track(struct td_mig *m)
-{
-	int ret = __td_mig_export_track(&m->streams[0], false, next_bundle(m), NULL);
-
-	TEST_ASSERT(!ret, "Export of an epoch token failed, errno %d (%s)", errno,
-		    strerror(errno));
-}
-
 void td_worker_precopy(struct td_worker *w, struct td_mig *m, u64 first, u64 nr)
 {
 	struct td_mig_bundle *b;
@@ -363,20 +349,42 @@ void td_worker_precopy(struct td_worker *w, struct td_mig *m, u64 first, u64 nr)
 	td_worker_export(m, TDX_MIG_GPA_OP_MIGRATE, first, nr);
 	b = &m->bundles[m->nr_bundles - 1];
 	for (i = 0; i < nr; i++)
-		TEST_ASSERT(td_mig_entry_op(b->gpa_list[i]), "Page %lu: entry 0x%lx",
+		TEST_ASSERT(td_gpa_entry_op(b->gpa_list[i]), "Page %lu: entry 0x%lx",
 			    first + i, b->gpa_list[i]);
-	td_worker_track(m);
+	td_mig_export_track(m);
+}
+
+void td_worker_begin_mixed(struct td_worker *w, struct td_mig *m, int nr_streams)
+{
+	td_worker_begin(w, m, nr_streams);
+	td_worker_precopy(w, m, TD_PAGE_SENT, TD_PAGE_NR_STATES - TD_PAGE_SENT);
+	td_worker_do(w, TD_WORKER_WRITE, TD_PAGE_DIRTY, TD_PAGE_NR_STATES - TD_PAGE_DIRTY);
+	td_worker_clear_log(w, TD_PAGE_BLOCKED, 1);
+	td_worker_clear_log(w, TD_PAGE_DIRTY_BLOCKED, 1);
+}
+
+void td_worker_get_back(struct td_worker *w, u64 page)
+{
+	td_worker_do(w, TD_WORKER_FORGET, page, 1);
+	td_worker_do(w, TD_WORKER_ACCEPT, page, 1);
+	td_worker_check(w);
+}
+
+void td_worker_cancel(struct td_mig *m, u64 first, u64 nr)
+{
+	u64 entry = td_worker_export(m, TDX_MIG_GPA_OP_CANCEL, first, nr);
+
+	TEST_ASSERT_EQ(td_gpa_entry_op(entry), TDX_MIG_GPA_OP_CANCEL);
+	TEST_ASSERT_EQ(td_gpa_entry_status(entry), TDX_MIG_GPA_STATUS_SUCCESS);
 }
 
 void td_worker_export_rest(struct td_mig *m, bool is_paused)
 {
 	if (!is_paused) {
-		td_worker_track(m);
+		td_mig_export_track(m);
 		td_mig_export_pause(m);
 	}
-	td_mig_export_all_mem(m);
-	td_mig_export_td_and_vcpus(m);
-	td_mig_export_start_token(m);
+	td_mig_export_rest(m);
 }
 
 void td_worker_import(struct td_worker *w, struct td_mig *m)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Live migration of TDs in KVM selftests: streams, bundles, and a migration
- * from one VM to another of the same process.
+ * Live migration of TDs in KVM selftests: the streams of one side, their commands,
+ * and the bundles that these export and import.
  */
 #include "kvm_util.h"
 #include "processor.h"
@@ -47,6 +47,13 @@ void td_mig_cmd(struct td_mig_stream *s, u32 id)
 
 	TEST_ASSERT(!ret, "Migration command %u failed, errno %d (%s), hw_error 0x%lx",
 		    id, errno, strerror(errno), hw_error);
+}
+
+int td_mig_try_cmd(struct td_mig_stream *s, u32 id)
+{
+	u64 nr = 1;
+
+	return __td_mig_cmd_nr(s, id, &nr, NULL);
 }
 
 void td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index)
@@ -239,198 +246,4 @@ void td_mig_bundle_free(struct td_mig_bundle *b)
 	free(b->mac_list);
 	free(b->pages);
 	*b = (struct td_mig_bundle) {};
-}
-
-/* ------------------------------------------------------------------- source */
-
-static struct td_mig_bundle *td_mig_next_bundle(struct td_mig *m)
-{
-	TEST_ASSERT(m->nr_bundles < TD_MIG_MAX_BUNDLES, "Too many bundles");
-	return &m->bundles[m->nr_bundles++];
-}
-
-static void td_mig_export_state(struct td_mig *m, u32 export_cmd)
-{
-	u64 hw_error;
-	int ret = __td_mig_export_state(&m->streams[0], export_cmd, td_mig_next_bundle(m),
-					&hw_error);
-
-	TEST_ASSERT(!ret, "Migration command %u failed, errno %d (%s), hw_error 0x%lx",
-		    export_cmd, errno, strerror(errno), hw_error);
-}
-
-static void td_mig_export_vcpu(struct td_mig *m, u32 vcpu_id)
-{
-	u64 hw_error;
-	int ret = __td_mig_export_vcpu(&m->streams[0], vcpu_id, td_mig_next_bundle(m), &hw_error);
-
-	TEST_ASSERT(!ret, "Export of vCPU %u failed, errno %d (%s), hw_error 0x%lx",
-		    vcpu_id, errno, strerror(errno), hw_error);
-}
-
-void td_mig_open(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
-		 int nr_vcpus, int nr_streams)
-{
-	int i;
-
-	TEST_ASSERT(nr_vcpus <= TD_MIG_MAX_VCPUS && nr_streams <= TD_MIG_MAX_STREAMS,
-		    "%d vCPUs, %d streams", nr_vcpus, nr_streams);
-
-	*m = (struct td_mig) {
-		.src = src,
-		.nr_vcpus = nr_vcpus,
-		.nr_streams = nr_streams,
-		.nr_entries = TDX_MIG_BUF_LIST_PAGES_MAX,
-	};
-	memcpy(m->src_vcpus, vcpus, nr_vcpus * sizeof(*vcpus));
-	for (i = 0; i < nr_streams; i++)
-		td_mig_stream_open(&m->streams[i], src, i, TDX_MIG_BUF_LIST_PAGES_MAX);
-}
-
-void td_mig_init(struct td_mig *m, struct kvm_vm *src, struct kvm_vcpu *vcpus[],
-		 int nr_vcpus, int nr_streams)
-{
-	td_mig_open(m, src, vcpus, nr_vcpus, nr_streams);
-	td_mig_exchange_keys(m);
-}
-
-void td_mig_export_immutable(struct td_mig *m)
-{
-	td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE);
-	m->keys_used = true;
-}
-
-void td_mig_export_pause(struct td_mig *m)
-{
-	td_mig_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_PAUSE);
-}
-
-/* Streams take turns, as far as the order of their bundles allows. */
-static void td_mig_export_mem(struct td_mig *m, const u64 *gpa_list, u32 nr)
-{
-	struct td_mig_stream *s = &m->streams[m->nr_bundles % m->nr_streams];
-	u64 hw_error;
-	int ret = __td_mig_export_mem(s, gpa_list, nr, td_mig_next_bundle(m), &hw_error);
-
-	TEST_ASSERT(!ret, "Export of memory failed, errno %d (%s), hw_error 0x%lx",
-		    errno, strerror(errno), hw_error);
-}
-
-struct td_mig_mem_batch {
-	struct td_mig *m;
-	u64 gpa_list[TDX_MIG_BUF_LIST_PAGES_MAX];
-	u32 nr;
-};
-
-static void td_mig_flush_batch(struct td_mig_mem_batch *batch)
-{
-	if (batch->nr)
-		td_mig_export_mem(batch->m, batch->gpa_list, batch->nr);
-	batch->nr = 0;
-}
-
-static void td_mig_add_to_batch(struct td_mig_mem_batch *batch, gpa_t gpa)
-{
-	batch->gpa_list[batch->nr++] =
-		gpa | (u64)TDX_MIG_GPA_OP_MIGRATE << TDX_MIG_GPA_ENTRY_OP_SHIFT;
-	if (batch->nr == batch->m->nr_entries)
-		td_mig_flush_batch(batch);
-}
-
-void td_mig_export_all_mem(struct td_mig *m)
-{
-	struct td_mig_mem_batch batch = { .m = m };
-	struct userspace_mem_region *region;
-	sparsebit_idx_t first, last, pfn;
-	int ctr;
-
-	/* Every private page, whether it is mapped or not. */
-	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
-		if (!sparsebit_any_set(region->protected_phy_pages))
-			continue;
-
-		sparsebit_for_each_set_range(region->protected_phy_pages, first, last) {
-			for (pfn = first; pfn <= last; pfn++)
-				td_mig_add_to_batch(&batch, pfn << m->src->page_shift);
-		}
-	}
-	td_mig_flush_batch(&batch);
-}
-
-void td_mig_export_td_and_vcpus(struct td_mig *m)
-{
-	int i;
-
-	td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_TD);
-	for (i = 0; i < m->nr_vcpus; i++) {
-		if (m->reverse_vcpus)
-			td_mig_export_vcpu(m, m->src_vcpus[i]->id);
-		else
-			td_mig_export_state(m, KVM_TDX_MIG_EXPORT_STATE_VP);
-	}
-
-	for (i = 0; i < m->nr_vcpus; i++)
-		td_mig_vcpu_save(m->src_vcpus[i], &m->vcpu_state[i]);
-}
-
-void td_mig_export_start_token(struct td_mig *m)
-{
-	u64 hw_error;
-	int ret = __td_mig_export_track(&m->streams[0], true, td_mig_next_bundle(m), &hw_error);
-
-	TEST_ASSERT(!ret, "Export of the start token failed, errno %d (%s), hw_error 0x%lx",
-		    errno, strerror(errno), hw_error);
-}
-
-void td_mig_export(struct td_mig *m)
-{
-	td_mig_export_immutable(m);
-	td_mig_export_pause(m);
-	td_mig_export_all_mem(m);
-	td_mig_export_td_and_vcpus(m);
-	td_mig_export_start_token(m);
-}
-
-void td_mig_destroy_src(struct td_mig *m)
-{
-	struct userspace_mem_region *region;
-	int i, ctr;
-
-	for (i = 0; i < m->nr_streams; i++)
-		td_mig_stream_close(&m->streams[i]);
-	m->nr_streams = 0;
-
-	/* Each of them keeps the VM alive. */
-	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
-		if ((int)region->region.guest_memfd >= 0)
-			kvm_free_fd(region->region.guest_memfd);
-	}
-	kvm_vm_release(m->src);
-}
-
-void td_mig_free(struct td_mig *m)
-{
-	int i;
-
-	for (i = 0; i < m->nr_streams; i++)
-		td_mig_stream_close(&m->streams[i]);
-	for (i = 0; i < m->nr_bundles; i++)
-		td_mig_bundle_free(&m->bundles[i]);
-	if (m->next_dst)
-		kvm_vm_free(m->next_dst);
-	m->next_dst = NULL;
-	m->nr_streams = 0;
-	m->nr_bundles = 0;
-}
-
-int td_mig_find_bundle(struct td_mig *m, u32 import_cmd)
-{
-	int i;
-
-	for (i = 0; i < m->nr_bundles; i++) {
-		if (m->bundles[i].import_cmd == import_cmd)
-			return i;
-	}
-	TEST_FAIL("No bundle for command %u", import_cmd);
-	return -1;
 }

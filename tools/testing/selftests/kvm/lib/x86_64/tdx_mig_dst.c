@@ -6,6 +6,8 @@
  * memory is the source's, mapped at the same host address, so that ucalls work
  * on after the migration.
  */
+#include <fcntl.h>
+
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_util.h"
@@ -69,6 +71,25 @@ void td_mig_dest_create(struct td_mig_dest *d, struct td_mig *m)
 	d->nr_streams = m->nr_streams;
 }
 
+void td_mig_dest_punch_hole(struct td_mig_dest *d, struct td_mig *m, gpa_t gpa, u64 size)
+{
+	struct userspace_mem_region *region;
+	int ctr, i = 0;
+
+	/* Slots were added in this order. */
+	hash_for_each(m->src->regions.slot_hash, ctr, region, slot_node) {
+		const struct kvm_userspace_memory_region2 *r = &region->region;
+
+		if (gpa >= r->guest_phys_addr && gpa - r->guest_phys_addr < r->memory_size) {
+			kvm_fallocate(d->gmem_fds[i], FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+				      gpa - r->guest_phys_addr, size);
+			return;
+		}
+		i++;
+	}
+	TEST_FAIL("No slot for GPA 0x%lx", gpa);
+}
+
 void td_mig_import(struct td_mig_dest *d, struct td_mig *m, int first, int last)
 {
 	u64 hw_error;
@@ -87,6 +108,14 @@ void td_mig_import(struct td_mig_dest *d, struct td_mig *m, int first, int last)
 	}
 }
 
+int td_mig_import_up_to(struct td_mig_dest *d, struct td_mig *m, u32 import_cmd)
+{
+	int first = td_mig_find_bundle(m, import_cmd);
+
+	td_mig_import(d, m, 0, first - 1);
+	return first;
+}
+
 void td_mig_load_vcpus(struct td_mig_dest *d, struct td_mig *m)
 {
 	int i;
@@ -99,6 +128,19 @@ void td_mig_import_end(struct td_mig_dest *d)
 {
 	td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
 	td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_END);
+}
+
+void td_mig_import_rest(struct td_mig_dest *d, struct td_mig *m, int first)
+{
+	td_mig_import(d, m, first, m->nr_bundles - 1);
+	td_mig_import_end(d);
+}
+
+void td_mig_return(struct td_mig *m, struct td_mig_dest *d)
+{
+	td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	*m->streams[0].mbmd = *d->streams[0].mbmd;
+	td_mig_cmd(&m->streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 }
 
 void td_mig_dest_free(struct td_mig_dest *d)
@@ -120,6 +162,5 @@ void td_mig_migrate(struct td_mig *m, struct td_mig_dest *d)
 		td_mig_exchange_keys(m);
 	td_mig_dest_create(d, m);
 	td_mig_export(m);
-	td_mig_import(d, m, 0, m->nr_bundles - 1);
-	td_mig_import_end(d);
+	td_mig_import_rest(d, m, 0);
 }
