@@ -30,8 +30,12 @@ kvm_static_assert(PENDING_END <= TD_WORKER_NR_PAGES);
 
 #define NR_SESSIONS		8
 
-TD_WORKER_FIXTURE(td_worker, 1);
-TD_WORKER_FIXTURE(td_workers, 2);
+TD_WORKER_FIXTURE_VARIANTS(td_worker, 1);
+TD_MIG_VARIANT(td_worker, one_stream, 1);
+TD_MIG_VARIANT(td_worker, two_streams, 2);
+TD_WORKER_FIXTURE_VARIANTS(td_workers, 2);
+TD_MIG_VARIANT(td_workers, one_stream, 1);
+TD_MIG_VARIANT(td_workers, two_streams, 2);
 
 static void prefault(struct td_worker *w, u64 first, u64 nr)
 {
@@ -81,7 +85,7 @@ enum source_step {
 
 static void go_to_step(struct td_worker *w, struct td_mig *m, enum source_step step)
 {
-	td_worker_begin(w, m, 1);
+	td_worker_begin(w, m, w->nr_streams);
 	if (step >= SOURCE_LIVE_SENT)
 		mix_states(w, m);
 	else
@@ -109,7 +113,7 @@ TD_TEST_F(td_workers, source_goes_on_after_an_abort_before_the_start_token)
 		td_mig_free(&self->m);
 		check_states(&self->w);
 	}
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 TD_TEST_F(td_workers, vcpus_do_not_notice_that_a_live_session_is_aborted)
@@ -120,7 +124,7 @@ TD_TEST_F(td_workers, vcpus_do_not_notice_that_a_live_session_is_aborted)
 	td_worker_start(&t[0], &self->w, 0, TD_WORKER_CALL_STORM, 0, 2);
 	td_worker_start(&t[1], &self->w, 1, TD_WORKER_WRITE_STORM, 2, 16);
 	for (i = 0; i < NR_SESSIONS; i++) {
-		td_worker_begin(&self->w, &self->m, 1);
+		td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 		td_worker_clear_log(&self->w, 0, TD_WORKER_NR_OLD);
 		td_worker_export(&self->m, TDX_MIG_GPA_OP_MIGRATE, 0, TD_WORKER_NR_OLD);
 		td_worker_wait(&t[0], 1);
@@ -131,7 +135,7 @@ TD_TEST_F(td_workers, vcpus_do_not_notice_that_a_live_session_is_aborted)
 	}
 	td_worker_stop(t, 2);
 	td_worker_check(&self->w);
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 static void punch_all_memory(struct kvm_vm *vm)
@@ -151,7 +155,7 @@ static void punch_all_memory(struct kvm_vm *vm)
 
 TD_TEST_F(td_worker, abort_ends_although_no_page_is_left)
 {
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	td_mig_export_pause(&self->m);
 	td_worker_export(&self->m, TDX_MIG_GPA_OP_MIGRATE, 0, 1);
 	punch_all_memory(self->w.vm);
@@ -165,7 +169,7 @@ TD_TEST_F(td_worker, abort_ends_although_no_page_is_left)
 
 static void send_all(struct td_worker *w, struct td_mig *m)
 {
-	td_worker_begin(w, m, 1);
+	td_worker_begin(w, m, w->nr_streams);
 	mix_states(w, m);
 	td_worker_export_rest(m, false);
 }
@@ -229,7 +233,7 @@ TD_TEST_F(td_worker, forged_token_does_not_wake_the_source)
 	td_mig_dest_free(&self->d);
 	td_mig_free(&self->m);
 	check_states(&self->w);
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 static void get_token(struct td_mig *m, struct tdx_mig_mbmd *token)
@@ -345,7 +349,7 @@ TD_TEST_F(td_workers, source_goes_on_when_the_destination_aborts_in_any_phase)
 		td_mig_free(&self->m);
 		check_states(&self->w);
 	}
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 TD_TEST_F(td_worker, source_goes_on_when_an_import_has_failed)
@@ -375,7 +379,7 @@ TD_TEST_F(td_worker, source_goes_on_when_an_import_has_failed)
 		td_mig_free(&self->m);
 		check_states(&self->w);
 	}
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 TD_TEST_F(td_worker, committed_destination_cannot_abort_and_the_source_stays_stopped)

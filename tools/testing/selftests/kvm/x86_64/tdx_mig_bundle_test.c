@@ -59,31 +59,10 @@ static void attempt_free(struct attempt *a)
 	kvm_vm_free(a->m.src);
 }
 
-#define ATTEMPT_FIXTURE(_fixture)						\
-FIXTURE(_fixture)								\
-{										\
-	struct attempt a;							\
-};										\
-										\
-FIXTURE_VARIANT(_fixture)							\
-{										\
-	int nr_streams;								\
-};										\
-										\
-FIXTURE_SETUP(_fixture)								\
-{										\
-	attempt_create(&self->a, variant->nr_streams);				\
-}										\
-										\
-FIXTURE_TEARDOWN(_fixture)							\
-{										\
-	attempt_free(&self->a);							\
-}
-
-ATTEMPT_FIXTURE(attempt);
+TD_STREAMS_FIXTURE(attempt, struct attempt, a, attempt_create, attempt_free);
 TD_MIG_VARIANT(attempt, one_stream, 1);
 
-ATTEMPT_FIXTURE(attempt_streams);
+TD_STREAMS_FIXTURE(attempt_streams, struct attempt, a, attempt_create, attempt_free);
 TD_MIG_VARIANT(attempt_streams, two_streams, 2);
 TD_MIG_VARIANT(attempt_streams, four_streams, 4);
 

@@ -86,30 +86,9 @@ static void stepper_free(struct stepper *s)
 	kvm_vm_free(s->vm);
 }
 
-#define STEPPER_FIXTURE(_fixture)						\
-FIXTURE(_fixture)								\
-{										\
-	struct stepper s;							\
-};										\
-										\
-FIXTURE_VARIANT(_fixture)							\
-{										\
-	int nr_streams;								\
-};										\
-										\
-FIXTURE_SETUP(_fixture)								\
-{										\
-	stepper_create(&self->s, variant->nr_streams);				\
-}										\
-										\
-FIXTURE_TEARDOWN(_fixture)							\
-{										\
-	stepper_free(&self->s);							\
-}
-
-STEPPER_FIXTURE(stepper);
+TD_STREAMS_FIXTURE(stepper, struct stepper, s, stepper_create, stepper_free);
 TD_MIG_VARIANT(stepper, one_stream, 1);
-STEPPER_FIXTURE(stepper_streams);
+TD_STREAMS_FIXTURE(stepper_streams, struct stepper, s, stepper_create, stepper_free);
 TD_MIG_VARIANT(stepper_streams, two_streams, 2);
 
 static unsigned long get_dirty(struct stepper *s)
@@ -472,13 +451,9 @@ struct importer {
 static void *import_at_once(void *arg)
 {
 	struct importer *i = arg;
-	struct td_mig_stream *s = &i->d->streams[i->b->stream];
+	struct td_mig_stream *s = td_mig_load_bundle(i->d->streams, i->b);
 	u64 nr = i->b->nr;
 
-	*s->mbmd = i->b->mbmd;
-	memcpy(s->buf, i->b->pages, nr * PAGE_SIZE);
-	memcpy(s->gpa_list, i->b->gpa_list, nr * sizeof(*s->gpa_list));
-	memcpy(s->mac_list, i->b->mac_list, nr * TD_MIG_MAC_SIZE);
 	pthread_barrier_wait(i->barrier);
 	i->err = __td_mig_cmd(s, KVM_TDX_MIG_IMPORT_MEM, 0, (u64)&nr, NULL) ? errno : 0;
 	return NULL;

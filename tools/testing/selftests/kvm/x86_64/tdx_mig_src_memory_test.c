@@ -13,7 +13,9 @@
 #define OTHER_GPA		0x50000000UL
 #define OTHER_NR_PAGES		4UL
 
-TD_WORKER_FIXTURE(td_worker, 1);
+TD_WORKER_FIXTURE_VARIANTS(td_worker, 1);
+TD_MIG_VARIANT(td_worker, one_stream, 1);
+TD_MIG_VARIANT(td_worker, two_streams, 2);
 TD_WORKER_FIXTURE(td_workers, 2);
 
 static int prefault(struct kvm_vcpu *vcpu, u64 page)
@@ -59,7 +61,7 @@ static void remove_and_look(struct td_worker *w, struct td_mig *m, bool is_pause
 	u64 page;
 
 	for (page = 0; page < TD_PAGE_NR_STATES; page++) {
-		td_worker_begin_mixed(w, m, 1);
+		td_worker_begin_mixed(w, m, w->nr_streams);
 		if (is_paused)
 			td_mig_export_pause(m);
 		remove_page(w->vm, REMOVE_PUNCH, page);
@@ -78,7 +80,7 @@ static void remove_and_look(struct td_worker *w, struct td_mig *m, bool is_pause
 			td_worker_get_back(w, page);
 		td_worker_check(w);
 	}
-	td_worker_migrate(w, 1);
+	td_worker_migrate(w, w->nr_streams);
 }
 
 TD_TEST_F(td_worker, punched_hole_cancels_a_live_session_if_the_page_was_sent)
@@ -121,7 +123,7 @@ TD_TEST(session_goes_on_without_a_page_that_was_removed_before_it_was_sent)
 	for (is_paused = 0; is_paused < 2; is_paused++) {
 		for (how = 0; how < REMOVE_NR; how++) {
 			td_worker_create(&w, 1);
-			td_worker_begin_mixed(&w, &m, 1);
+			td_worker_begin_mixed(&w, &m, w.nr_streams);
 			if (is_paused)
 				td_mig_export_pause(&m);
 			remove_page(w.vm, how, TD_PAGE_BLOCKED);
@@ -135,7 +137,7 @@ TD_TEST(session_goes_on_without_a_page_that_was_removed_before_it_was_sent)
 
 TD_TEST_F(td_worker, guest_runs_on_when_the_session_is_canceled)
 {
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	td_worker_precopy(&self->w, &self->m, 0, TD_WORKER_NR_OLD);
 	remove_page(self->w.vm, REMOVE_PUNCH, 0);
 	expect_canceled(&self->m);
@@ -157,7 +159,7 @@ TD_TEST_F(td_worker, guest_runs_on_when_the_session_is_canceled)
 	td_worker_check(&self->w);
 	td_worker_do(&self->w, TD_WORKER_UNSHARE, 0, 1);
 	/* Page 1 arrives as shared memory. */
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	td_worker_precopy(&self->w, &self->m, 2, 8);
 	td_worker_finish(&self->w, &self->m);
 }
@@ -171,7 +173,7 @@ TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 
 	for (is_aborted = 0; is_aborted < 2; is_aborted++) {
 		td_worker_create(&w, 1);
-		td_worker_begin_mixed(&w, &m, 1);
+		td_worker_begin_mixed(&w, &m, w.nr_streams);
 		td_worker_export_rest(&m, false);
 		remove_page(w.vm, REMOVE_PUNCH, TD_PAGE_SENT);
 		remove_page(w.vm, REMOVE_PUNCH, TD_PAGE_DIRTY);
@@ -200,7 +202,7 @@ TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 
 TD_TEST_F(td_worker, canceled_page_can_be_converted_and_the_session_goes_on)
 {
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	td_worker_precopy(&self->w, &self->m, 0, 4);
 	td_worker_do(&self->w, TD_WORKER_WRITE, 1, 1);
 	td_worker_cancel(&self->m, 0, 3);
@@ -217,7 +219,7 @@ TD_TEST_F(td_worker, canceled_page_can_be_converted_and_the_session_goes_on)
 
 TD_TEST_F(td_worker, page_can_be_canceled_and_converted_in_the_pause)
 {
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	td_worker_precopy(&self->w, &self->m, 0, 4);
 	td_mig_export_pause(&self->m);
 	td_worker_cancel(&self->m, 2, 1);
@@ -230,7 +232,7 @@ TD_TEST_F(td_worker, canceled_page_is_sent_again_in_a_later_epoch)
 {
 	int i;
 
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	for (i = 0; i < 3; i++) {
 		td_worker_precopy(&self->w, &self->m, 0, 8);
 		td_worker_do(&self->w, TD_WORKER_WRITE, 0, 4);
@@ -244,7 +246,7 @@ TD_TEST_F(td_worker, export_that_never_was_cannot_be_canceled)
 {
 	u64 entry;
 
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	td_worker_clear_log(&self->w, 1, 1);
 	/* A page that is writable, one that is blocked, one that does not exist. */
 	entry = td_worker_export(&self->m, TDX_MIG_GPA_OP_CANCEL, 0, 1);
@@ -271,7 +273,7 @@ TD_TEST_F(td_worker, pages_that_are_added_to_a_live_td_are_sent_in_whatever_stat
 	const u64 first = TD_WORKER_NR_OLD;
 	u64 i;
 
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	for (i = 0; i < 4; i++)
 		TEST_ASSERT(!prefault(self->w.vcpus[0], first + i), "errno %d", errno);
 	/* Pending, pending and blocked, pending and sent, which get accepted then. */
@@ -294,7 +296,7 @@ TD_TEST_F(td_worker, paused_td_gets_no_pages_until_the_session_is_aborted)
 {
 	const u64 first = TD_WORKER_NR_OLD;
 
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	TEST_ASSERT(!prefault(self->w.vcpus[0], first), "errno %d", errno);
 	td_mig_export_pause(&self->m);
 	TD_EXPECT_ERRNO(EOPNOTSUPP, prefault(self->w.vcpus[0], first + 1));
@@ -314,7 +316,7 @@ TD_TEST_F(td_worker, paused_td_gets_no_pages_until_the_session_is_aborted)
 	TEST_ASSERT(!prefault(self->w.vcpus[0], first + 1), "errno %d", errno);
 	td_worker_do(&self->w, TD_WORKER_ACCEPT, first, 3);
 	td_mig_free(&self->m);
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 /* ------------------------------------------------------------ memory slots */
@@ -360,7 +362,7 @@ static void change_slots(struct td_worker *w, bool can_map)
 
 TD_TEST_F(td_worker, slots_come_and_go_in_all_phases_of_the_source)
 {
-	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
 	change_slots(&self->w, true);
 	td_worker_precopy(&self->w, &self->m, 0, 8);
 	change_slots(&self->w, true);
@@ -383,7 +385,7 @@ TD_TEST_F(td_worker, deleted_slot_cancels_the_session_if_pages_of_it_were_sent)
 
 	region = memslot2region(self->w.vm, TD_WORKER_SLOT)->region;
 	for (is_paused = 0; is_paused < 2; is_paused++) {
-		td_worker_begin_mixed(&self->w, &self->m, 1);
+		td_worker_begin_mixed(&self->w, &self->m, self->w.nr_streams);
 		if (is_paused)
 			td_mig_export_pause(&self->m);
 		TEST_ASSERT(!delete_slot(self->w.vm, TD_WORKER_SLOT), "errno %d", errno);
@@ -396,7 +398,7 @@ TD_TEST_F(td_worker, deleted_slot_cancels_the_session_if_pages_of_it_were_sent)
 		td_worker_do(&self->w, TD_WORKER_FORGET, 0, TD_WORKER_NR_PAGES);
 		td_worker_do(&self->w, TD_WORKER_ACCEPT, 0, TD_WORKER_NR_OLD);
 	}
-	td_worker_migrate(&self->w, 1);
+	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
 /* -------------------------------------------------------------- all at once */

@@ -82,7 +82,7 @@ TD_MIG_VARIANT(_fixture, one_stream, 1)
 
 /*
  * A TD that does what it is told, and room for a session and a destination.  The case
- * begins the session, over variant->nr_streams where that is a number of its own.
+ * begins the session, over w.nr_streams where it does not matter how many these are.
  */
 #define TD_WORKER_FIXTURE_VARIANTS(_fixture, _nr_vcpus)				\
 FIXTURE(_fixture)								\
@@ -100,6 +100,7 @@ FIXTURE_VARIANT(_fixture)							\
 FIXTURE_SETUP(_fixture)								\
 {										\
 	td_worker_create(&self->w, _nr_vcpus);					\
+	self->w.nr_streams = variant->nr_streams;				\
 }										\
 										\
 FIXTURE_TEARDOWN(_fixture)							\
@@ -113,6 +114,31 @@ FIXTURE_TEARDOWN(_fixture)							\
 #define TD_WORKER_FIXTURE(_fixture, _nr_vcpus)					\
 TD_WORKER_FIXTURE_VARIANTS(_fixture, _nr_vcpus);				\
 TD_MIG_VARIANT(_fixture, one_stream, 1)
+
+/*
+ * What a program has for its cases, created with a number of streams, as @_member of
+ * type @_type; without variants.
+ */
+#define TD_STREAMS_FIXTURE(_fixture, _type, _member, _create, _free)		\
+FIXTURE(_fixture)								\
+{										\
+	_type _member;								\
+};										\
+										\
+FIXTURE_VARIANT(_fixture)							\
+{										\
+	int nr_streams;								\
+};										\
+										\
+FIXTURE_SETUP(_fixture)								\
+{										\
+	_create(&self->_member, variant->nr_streams);				\
+}										\
+										\
+FIXTURE_TEARDOWN(_fixture)							\
+{										\
+	_free(&self->_member);							\
+}
 
 /* Two hosts with a migration TD each, and a TD that is to move; no keys yet. */
 #define TD_PAIR_FIXTURE(_fixture)						\

@@ -161,7 +161,12 @@ int __td_mig_export_mem(struct td_mig_stream *s, const u64 *gpa_list, u32 nr,
 			struct td_mig_bundle *b, u64 *hw_error);
 int __td_mig_export_track(struct td_mig_stream *s, bool start_token,
 			  struct td_mig_bundle *b, u64 *hw_error);
-/* @streams are those of the destination. */
+/*
+ * Fill the buffers of the stream of a bundle, and import it.  @streams are those of
+ * the destination.
+ */
+struct td_mig_stream *td_mig_load_bundle(struct td_mig_stream *streams,
+					 const struct td_mig_bundle *b);
 int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
 		    u64 *hw_error);
 void td_mig_bundle_free(struct td_mig_bundle *b);

@@ -64,6 +64,8 @@ struct td_worker {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpus[TD_WORKER_MAX_VCPUS];
 	int nr_vcpus;
+	/* Of its sessions, for tests that leave it open how many there are. */
+	int nr_streams;
 	struct td_worker_shared *shared;
 	/* Pages that the guest has converted. */
 	bool is_shared[TD_WORKER_NR_PAGES];

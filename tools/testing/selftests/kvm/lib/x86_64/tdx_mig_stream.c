@@ -220,11 +220,10 @@ int __td_mig_export_vcpu(struct td_mig_stream *s, u32 vcpu_id, struct td_mig_bun
 	return 0;
 }
 
-int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
-		    u64 *hw_error)
+struct td_mig_stream *td_mig_load_bundle(struct td_mig_stream *streams,
+					 const struct td_mig_bundle *b)
 {
 	struct td_mig_stream *s = &streams[b->stream];
-	u64 nr = b->nr;
 
 	TEST_ASSERT(b->nr <= s->buf_list_pages, "Bundle of %u pages does not fit", b->nr);
 
@@ -235,6 +234,15 @@ int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b
 		memcpy(s->gpa_list, b->gpa_list, b->nr * sizeof(*b->gpa_list));
 		memcpy(s->mac_list, b->mac_list, b->nr * TD_MIG_MAC_SIZE);
 	}
+	return s;
+}
+
+int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
+		    u64 *hw_error)
+{
+	struct td_mig_stream *s = td_mig_load_bundle(streams, b);
+	u64 nr = b->nr;
+
 	if (b->has_vcpu_id)
 		return td_mig_cmd_vcpu(s, b->import_cmd, b->vcpu_id, &nr, hw_error);
 	return __td_mig_cmd_nr(s, b->import_cmd, &nr, hw_error);

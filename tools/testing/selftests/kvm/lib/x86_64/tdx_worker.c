@@ -173,7 +173,7 @@ void td_worker_create(struct td_worker *w, int nr_vcpus)
 	gva_t gva;
 	int i;
 
-	*w = (struct td_worker) { .nr_vcpus = nr_vcpus };
+	*w = (struct td_worker) { .nr_vcpus = nr_vcpus, .nr_streams = 1 };
 	w->vm = __td_create(TDX_TD_ATTR_MIGRATABLE, nr_vcpus,
 			    TD_WORKER_NR_PAGES + TD_WORKER_NR_ALIASES, worker_code, w->vcpus);
 	vm_enable_cap(w->vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
