@@ -14,6 +14,7 @@
 #define BAD_ADDRESS		1UL
 #define SMALL_NR_PAGES		16
 #define LATE_GPA		0x40000000UL
+#define NO_VCPU			1000
 
 static const u32 export_cmds[] = {
 	KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, KVM_TDX_MIG_EXPORT_MEM, KVM_TDX_MIG_EXPORT_TRACK,
@@ -32,11 +33,19 @@ static const u32 stream0_cmds[] = {
 	KVM_TDX_MIG_EXPORT_STATE_TD,
 };
 
+static void guest_accept_after_sync(void)
+{
+	GUEST_SYNC(1);
+	td_accept_pages(LATE_GPA, 1);
+	GUEST_DONE();
+}
+
 TD_SRC_FIXTURE(td_src, td_mig_create_plain_src);
 TD_MIG_FIXTURE(td_mig, td_mig_create_plain_src);
 TD_MIG_FIXTURE_VARIANTS(td_mig_streams, td_mig_create_plain_src);
 TD_MIG_VARIANT(td_mig_streams, two_streams, 2);
 TD_MIG_VARIANT(td_mig_streams, four_streams, 4);
+TD_WORKER_FIXTURE(td_worker, 1);
 
 /* ----------------------------------------------------------------- commands */
 
@@ -58,6 +67,7 @@ TD_TEST_F(td_src, malformed_commands_are_refused)
 	TD_EXPECT_ERRNO(EFAULT, ioctl(s.fd, KVM_MEMORY_ENCRYPT_OP, BAD_ADDRESS));
 	TD_EXPECT_ERRNO(ENOTTY, td_mig_try_cmd(&s, KVM_TDX_MIG_CMD_NR_MAX));
 	TD_EXPECT_ERRNO(ENOTTY, td_mig_try_cmd(&s, ~0U));
+	TD_EXPECT_ERRNO(ENOTTY, ioctl(s.fd, KVM_MEMORY_ENCRYPT_REG_REGION, &c.raw));
 	for (id = 0; id < KVM_TDX_MIG_CMD_NR_MAX; id++)
 		TD_EXPECT_ERRNO(EINVAL, __td_mig_cmd(&s, id, UNKNOWN_FLAG, 0, NULL));
 	td_mig_stream_close(&s);
@@ -114,6 +124,19 @@ TD_TEST_F(td_src, session_needs_a_key)
 	TEST_ASSERT_EQ(hw_error, TDX_MIGRATION_DECRYPTION_KEY_NOT_SET);
 	td_mig_stream_close(&s);
 	td_vcpu_run_to_done(self->vcpu);
+}
+
+TD_TEST(td_that_is_not_finalized_is_not_exported)
+{
+	struct td_mig_stream s;
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+
+	vm = td_create_unbound(TDX_TD_ATTR_MIGRATABLE, 1, 0, guest_accept_after_sync, &vcpu);
+	td_mig_stream_open(&s, vm, 0, SMALL_NR_PAGES);
+	TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&s, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE));
+	td_mig_stream_close(&s);
+	kvm_vm_free(vm);
 }
 
 TD_TEST_F(td_mig, export_commands_keep_their_order)
@@ -280,14 +303,115 @@ TD_TEST_F(td_mig, page_listed_twice_is_not_imported)
 	td_vcpu_run_to_done(self->d.vcpus[0]);
 }
 
-/* ----------------------------------------- memory that goes away on the way */
-
-static void guest_accept_after_sync(void)
+TD_TEST_F(td_mig, result_that_cannot_be_written_is_reported)
 {
-	GUEST_SYNC(1);
-	td_accept_pages(LATE_GPA, 1);
-	GUEST_DONE();
+	TD_EXPECT_ERRNO(EFAULT, __td_mig_cmd(&self->m.streams[0],
+					     KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, 0, BAD_ADDRESS,
+					     NULL));
+	TD_EXPECT_ERRNO(EFAULT, __td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_TRACK, 0,
+					     BAD_ADDRESS, NULL));
+	/* The first of them has started the session. */
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(self->vcpu);
 }
+
+/* --------------------------------------------------------------------- vCPUs */
+
+static int cmd_vcpu(struct td_mig_stream *s, u32 id, u32 vcpu_id, u64 nr_pages, u32 reserved)
+{
+	struct kvm_tdx_mig_state_vp vp = {
+		.nr_pages = nr_pages,
+		.vcpu_id = vcpu_id,
+		.reserved = reserved,
+	};
+
+	return __td_mig_cmd(s, id, KVM_TDX_MIG_STATE_VP_F_VCPU_ID, (u64)&vp, NULL);
+}
+
+TD_TEST_F(td_worker, vcpu_in_kvm_run_keeps_the_td_from_being_paused)
+{
+	struct td_worker_thread t;
+
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_start(&t, &self->w, 0, TD_WORKER_WRITE_STORM, 0, TD_WORKER_NR_OLD);
+	td_worker_wait(&t, 2);
+	TD_EXPECT_ERRNO(EBUSY, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_PAUSE));
+	td_worker_stop(&t, 1);
+	td_worker_finish(&self->w, &self->m);
+}
+
+TD_TEST_F(td_mig, vcpu_that_is_exported_by_name_has_to_exist)
+{
+	struct td_mig_stream *s = &self->m.streams[0];
+
+	td_mig_export_immutable(&self->m);
+	td_mig_export_pause(&self->m);
+	TD_EXPECT_ERRNO(ENOENT, cmd_vcpu(s, KVM_TDX_MIG_EXPORT_STATE_VP, NO_VCPU, 0, 0));
+	TD_EXPECT_ERRNO(EINVAL, cmd_vcpu(s, KVM_TDX_MIG_EXPORT_STATE_VP, self->vcpu->id, 0, 1));
+	TD_EXPECT_ERRNO(EFAULT, __td_mig_cmd(s, KVM_TDX_MIG_EXPORT_STATE_VP,
+					     KVM_TDX_MIG_STATE_VP_F_VCPU_ID, BAD_ADDRESS, NULL));
+	td_mig_cmd(s, KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(self->vcpu);
+}
+
+TD_TEST_F(td_mig, vcpu_that_is_imported_by_name_exists_and_has_no_state)
+{
+	const u32 id = self->vcpu->id;
+	struct td_mig_stream *s;
+	struct td_mig_bundle *b;
+	int at;
+
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	at = td_mig_import_up_to(&self->d, &self->m, KVM_TDX_MIG_IMPORT_STATE_VP);
+	b = &self->m.bundles[at];
+	s = td_mig_load_bundle(self->d.streams, b);
+	TD_EXPECT_ERRNO(ENOENT, cmd_vcpu(s, b->import_cmd, NO_VCPU, b->nr, 0));
+	TD_EXPECT_ERRNO(EINVAL, cmd_vcpu(s, b->import_cmd, id, b->nr, 1));
+	TD_EXPECT_ERRNO(EINVAL, cmd_vcpu(s, b->import_cmd, id, 0, 0));
+	TD_EXPECT_ERRNO(EFAULT, __td_mig_cmd(s, b->import_cmd, KVM_TDX_MIG_STATE_VP_F_VCPU_ID,
+					     BAD_ADDRESS, NULL));
+	TEST_ASSERT(!cmd_vcpu(s, b->import_cmd, id, b->nr, 0), "errno %d", errno);
+	TD_EXPECT_ERRNO(EEXIST, cmd_vcpu(s, b->import_cmd, id, b->nr, 0));
+
+	td_mig_import_rest(&self->d, &self->m, at + 1);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
+}
+
+TD_TEST_F(td_mig, vcpu_without_x2apic_is_not_imported)
+{
+	int at;
+
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	at = td_mig_import_up_to(&self->d, &self->m, KVM_TDX_MIG_IMPORT_STATE_VP);
+	vcpu_clear_cpuid_feature(self->d.vcpus[0], X86_FEATURE_X2APIC);
+	TD_EXPECT_ERRNO(EINVAL, __td_mig_import(self->d.streams, &self->m.bundles[at], NULL));
+	vcpu_set_cpuid_feature(self->d.vcpus[0], X86_FEATURE_X2APIC);
+	td_mig_import_rest(&self->d, &self->m, at);
+	td_vcpu_run_to_done(self->d.vcpus[0]);
+}
+
+TD_TEST_F(td_mig, import_needs_a_vcpu)
+{
+	const struct td_mig_bundle *b;
+	struct td_mig_stream s;
+	struct kvm_vm *dst;
+
+	td_mig_export_immutable(&self->m);
+	dst = td_mig_next_dest(&self->m);
+	td_mig_stream_open(&s, dst, 0, TDX_MIG_BUF_LIST_PAGES_MAX);
+	b = &self->m.bundles[0];
+	TD_EXPECT_ERRNO(ENOENT, __td_mig_import(&s, b, NULL));
+
+	/* That is all that it lacks. */
+	vcpu_init_cpuid(__vm_vcpu_add(dst, self->vcpu->id), self->vcpu->cpuid);
+	TEST_ASSERT(!__td_mig_import(&s, b, NULL), "errno %d (%s)", errno, strerror(errno));
+	td_mig_stream_close(&s);
+	kvm_vm_free(dst);
+}
+
+/* ----------------------------------------- memory that goes away on the way */
 
 static struct kvm_vm *create_src_with_pending_page(struct kvm_vcpu **vcpu)
 {
@@ -311,7 +435,8 @@ TD_TEST_F(pending_page, removed_page_cancels_the_export_and_the_source_goes_on)
 	td_mig_export_pause(&self->m);
 	td_mig_export_all_mem(&self->m);
 	vm_guest_mem_punch_hole(self->vm, LATE_GPA, PAGE_SIZE);
-	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_STATE_TD));
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0],
+						  KVM_TDX_MIG_EXPORT_STATE_TD));
 	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_MEM));
 	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 	td_vcpu_run_to_done(self->vcpu);

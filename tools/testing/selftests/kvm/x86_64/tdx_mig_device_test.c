@@ -63,6 +63,14 @@ TD_TEST(td_that_is_not_migratable_gets_no_stream)
 	kvm_vm_free(vm);
 }
 
+TD_TEST(td_that_is_not_initialized_gets_no_stream)
+{
+	struct kvm_vm *vm = td_create_barebones();
+
+	TD_EXPECT_ERRNO(EINVAL, __kvm_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM));
+	kvm_vm_free(vm);
+}
+
 TD_TEST_F(td_src, td_has_as_many_streams_as_the_host_says)
 {
 	struct kvm_tdx_capabilities *caps;
@@ -151,6 +159,35 @@ TD_TEST_F(td_src, attributes_are_checked_and_set_once)
 	td_vcpu_run_to_done(self->vcpu);
 }
 
+TD_TEST_F(td_src, attributes_take_no_flags_and_no_bad_address)
+{
+	struct kvm_dev_tdx_mig_attr mig_attr = {
+		.version = KVM_DEV_TDX_MIG_ATTR_VERSION,
+		.buf_list_pages = SMALL_NR_PAGES,
+	};
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_TDX_MIG_ATTR,
+		.attr = sizeof(mig_attr),
+		.addr = (u64)&mig_attr,
+	};
+	struct td_mig_stream s;
+
+	td_mig_stream_create(&s, self->vm, 0);
+	attr.flags = 1;
+	TD_EXPECT_ERRNO(EINVAL, ioctl(s.fd, KVM_SET_DEVICE_ATTR, &attr));
+	attr.flags = 0;
+	TEST_ASSERT(!ioctl(s.fd, KVM_SET_DEVICE_ATTR, &attr), "errno %d", errno);
+	attr.flags = 1;
+	TD_EXPECT_ERRNO(EINVAL, ioctl(s.fd, KVM_GET_DEVICE_ATTR, &attr));
+	attr.flags = 0;
+	attr.addr = BAD_ADDRESS;
+	TD_EXPECT_ERRNO(EFAULT, ioctl(s.fd, KVM_GET_DEVICE_ATTR, &attr));
+	attr.addr = (u64)&mig_attr;
+	TEST_ASSERT(!ioctl(s.fd, KVM_GET_DEVICE_ATTR, &attr), "errno %d", errno);
+	td_mig_stream_close(&s);
+	td_vcpu_run_to_done(self->vcpu);
+}
+
 TD_TEST_F(td_src, one_buffer_page_is_raised_to_what_state_bundles_need)
 {
 	struct td_mig_stream s;
@@ -168,6 +205,21 @@ TD_TEST_F(td_mig, streams_are_fixed_while_a_session_is_under_way)
 
 	td_mig_export_immutable(&self->m);
 	td_mig_stream_create(&late, self->vm, 1);
+	TD_EXPECT_ERRNO(EBUSY, __td_mig_stream_set_attr(&late, KVM_DEV_TDX_MIG_ATTR_VERSION,
+							SMALL_NR_PAGES));
+	td_mig_stream_close(&late);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(self->vcpu);
+}
+
+TD_TEST_F(td_mig, streams_are_fixed_while_an_import_is_under_way)
+{
+	struct td_mig_stream late;
+
+	td_mig_export_immutable(&self->m);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_import(&self->d, &self->m, 0, 0);
+	td_mig_stream_create(&late, self->d.vm, 1);
 	TD_EXPECT_ERRNO(EBUSY, __td_mig_stream_set_attr(&late, KVM_DEV_TDX_MIG_ATTR_VERSION,
 							SMALL_NR_PAGES));
 	td_mig_stream_close(&late);

@@ -7,6 +7,7 @@
 #include "processor.h"
 #include "tdx_mig_util.h"
 #include "tdx_migtd.h"
+#include "tdx_sim_util.h"
 #include "tdx_test.h"
 
 #define UNKNOWN_FLAG		BIT(31)
@@ -91,6 +92,25 @@ static void hash_of_nothing(u8 hash[TD_SHA384_SIZE])
 	td_sha384_final(&sha, hash);
 }
 
+/* A TD that is to be served, and a migration TD. */
+FIXTURE(served)
+{
+	struct kvm_vm *target;
+	struct td_migtd m;
+};
+
+FIXTURE_SETUP(served)
+{
+	self->target = create_target();
+	td_migtd_create(&self->m);
+}
+
+FIXTURE_TEARDOWN(served)
+{
+	kvm_vm_free(self->target);
+	td_migtd_free(&self->m);
+}
+
 /* ----------------------------------------------------------------- discovery */
 
 TD_TEST(limits_are_known_before_there_is_a_td)
@@ -119,18 +139,12 @@ TD_TEST(limits_are_known_before_there_is_a_td)
 
 /* ------------------------------------------------------------------- binding */
 
-TD_TEST(bound_service_td_accesses_its_target)
+TD_TEST_F(served, bound_service_td_accesses_its_target)
 {
-	struct kvm_vm *target = create_target();
-	struct td_migtd m;
-
-	td_migtd_create(&m);
-	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
-	td_launch(target);
-	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
-	kvm_vm_free(target);
-	td_migtd_free(&m);
+	td_migtd_bind(&self->m, self->target, 0);
+	TEST_ASSERT(td_migtd_can_access(&self->m), "TDX status 0x%lx", self->m.report.tdx_status);
+	td_launch(self->target);
+	TEST_ASSERT(td_migtd_can_access(&self->m), "TDX status 0x%lx", self->m.report.tdx_status);
 }
 
 TD_TEST(destination_is_bound_before_it_is_imported)
@@ -145,20 +159,15 @@ TD_TEST(destination_is_bound_before_it_is_imported)
 	td_migtd_free(&m);
 }
 
-TD_TEST(binding_again_gives_the_same_handle)
+TD_TEST_F(served, binding_again_gives_the_same_handle)
 {
-	struct kvm_vm *target = create_target();
-	struct td_migtd m;
 	u64 handle;
 
-	td_migtd_create(&m);
-	td_migtd_bind(&m, target, 0);
-	handle = m.target.handle;
-	td_launch(target);
-	td_migtd_bind(&m, target, 0);
-	TEST_ASSERT_EQ(m.target.handle, handle);
-	kvm_vm_free(target);
-	td_migtd_free(&m);
+	td_migtd_bind(&self->m, self->target, 0);
+	handle = self->m.target.handle;
+	td_launch(self->target);
+	td_migtd_bind(&self->m, self->target, 0);
+	TEST_ASSERT_EQ(self->m.target.handle, handle);
 }
 
 static void check_servtd_hash(struct td_migtd *m, u64 attributes)
@@ -191,84 +200,72 @@ TD_TEST(report_of_the_target_tells_of_the_binding)
 	td_migtd_free(&m);
 }
 
-TD_TEST(bind_refuses_what_is_not_supported)
+TD_TEST_F(served, bind_refuses_what_is_not_supported)
 {
-	struct kvm_vm *target = create_target();
 	struct kvm_tdx_servtd_bind bind = {};
-	struct td_migtd m;
 	u64 hw_error;
 	int i;
 
-	td_migtd_create(&m);
-	bind.servtd_fd = m.vm->fd;
-	TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(target, KVM_TDX_SERVTD_BIND, UNKNOWN_FLAG, &bind,
+	bind.servtd_fd = self->m.vm->fd;
+	TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(self->target, KVM_TDX_SERVTD_BIND, UNKNOWN_FLAG,
+					      &bind, NULL));
+	TD_EXPECT_ERRNO(EFAULT, __td_vm_ioctl(self->target, KVM_TDX_SERVTD_BIND, 0, BAD_ADDRESS,
 					      NULL));
-	TD_EXPECT_ERRNO(EFAULT, __td_vm_ioctl(target, KVM_TDX_SERVTD_BIND, 0, BAD_ADDRESS, NULL));
 	bind.reserved0 = 1;
-	TD_EXPECT_ERRNO(EINVAL, __td_servtd_bind(target->fd, &bind, NULL));
+	TD_EXPECT_ERRNO(EINVAL, __td_servtd_bind(self->target->fd, &bind, NULL));
 	bind.reserved0 = 0;
 	for (i = 0; i < ARRAY_SIZE(bind.reserved); i++) {
 		bind.reserved[i] = 1;
-		TD_EXPECT_ERRNO(EINVAL, __td_servtd_bind(target->fd, &bind, NULL));
+		TD_EXPECT_ERRNO(EINVAL, __td_servtd_bind(self->target->fd, &bind, NULL));
 		bind.reserved[i] = 0;
 	}
 
-	TD_EXPECT_ERRNO(EINVAL, bind_with(&m, target, TYPE_TOO_LARGE, 0, 0, &hw_error));
+	TD_EXPECT_ERRNO(EINVAL, bind_with(&self->m, self->target, TYPE_TOO_LARGE, 0, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error, 0UL);
-	TD_EXPECT_ERRNO(EINVAL, bind_with(&m, target, UNKNOWN_TYPE, 0, 0, &hw_error));
+	TD_EXPECT_ERRNO(EINVAL, bind_with(&self->m, self->target, UNKNOWN_TYPE, 0, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OPERAND_INVALID);
-	TD_EXPECT_ERRNO(EINVAL, bind_with(&m, target, 0, SLOT_TOO_LARGE, 0, &hw_error));
+	TD_EXPECT_ERRNO(EINVAL, bind_with(&self->m, self->target, 0, SLOT_TOO_LARGE, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OPERAND_INVALID);
-	TD_EXPECT_ERRNO(EINVAL, bind_with(&m, target, 0, 0, UNKNOWN_ATTRIBUTE, &hw_error));
+	TD_EXPECT_ERRNO(EINVAL, bind_with(&self->m, self->target, 0, 0, UNKNOWN_ATTRIBUTE,
+					  &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OPERAND_INVALID);
 
 	/* None of that left a trace. */
-	td_migtd_bind(&m, target, 0);
-	kvm_vm_free(target);
-	td_migtd_free(&m);
+	td_migtd_bind(&self->m, self->target, 0);
 }
 
-TD_TEST(bind_refuses_what_is_no_running_td)
+TD_TEST_F(served, bind_refuses_what_is_no_running_td)
 {
-	struct kvm_vm *target = create_target(), *no_td = vm_create_barebones();
+	struct kvm_vm *no_td = vm_create_barebones();
 	struct kvm_vm *uninitialized = td_create_barebones(), *unfinished = create_target();
-	struct td_migtd m;
 	int fds[2];
 
 	TEST_ASSERT(!pipe(fds), "pipe() failed, errno %d", errno);
-	TD_EXPECT_ERRNO(EBADF, bind_fd(target, -1));
-	TD_EXPECT_ERRNO(EINVAL, bind_fd(target, fds[0]));
-	TD_EXPECT_ERRNO(EINVAL, bind_fd(target, target->fd));
-	TD_EXPECT_ERRNO(EINVAL, bind_fd(target, no_td->fd));
-	TD_EXPECT_ERRNO(EINVAL, bind_fd(target, uninitialized->fd));
-	TD_EXPECT_ERRNO(EINVAL, bind_fd(target, unfinished->fd));
+	TD_EXPECT_ERRNO(EBADF, bind_fd(self->target, -1));
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(self->target, fds[0]));
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(self->target, self->target->fd));
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(self->target, no_td->fd));
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(self->target, uninitialized->fd));
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(self->target, unfinished->fd));
 	close(fds[0]);
 	close(fds[1]);
 
-	td_migtd_create(&m);
-	TD_EXPECT_ERRNO(EINVAL, bind_fd(uninitialized, m.vm->fd));
-	td_migtd_free(&m);
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(uninitialized, self->m.vm->fd));
 	kvm_vm_free(unfinished);
 	kvm_vm_free(uninitialized);
 	kvm_vm_free(no_td);
-	kvm_vm_free(target);
 }
 
-TD_TEST(finalized_td_takes_no_first_binding)
+TD_TEST_F(served, finalized_td_takes_no_first_binding)
 {
-	struct kvm_vm *target = create_target();
 	u8 hash[TD_SHA384_SIZE] = {};
-	struct td_migtd m;
 	u64 hw_error;
 
-	td_migtd_create(&m);
-	td_launch(target);
-	TD_EXPECT_ERRNO(EBUSY, __td_migtd_bind(&m, target, 0, &hw_error));
+	td_launch(self->target);
+	TD_EXPECT_ERRNO(EBUSY, __td_migtd_bind(&self->m, self->target, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OP_STATE_INCORRECT);
-	TD_EXPECT_ERRNO(EBUSY, __td_servtd_prebind(target, hash, 0, &hw_error));
+	TD_EXPECT_ERRNO(EBUSY, __td_servtd_prebind(self->target, hash, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OP_STATE_INCORRECT);
-	kvm_vm_free(target);
-	td_migtd_free(&m);
 }
 
 /* ------------------------------------------------------------------- prebind */
@@ -296,51 +293,83 @@ TD_TEST(prebind_refuses_what_is_not_supported)
 	TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(target, KVM_TDX_SERVTD_PREBIND, 0, &prebind,
 					      &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OPERAND_INVALID);
+	prebind.type = TYPE_TOO_LARGE;
+	TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(target, KVM_TDX_SERVTD_PREBIND, 0, &prebind,
+					      &hw_error));
+	TEST_ASSERT_EQ(hw_error, 0UL);
+	prebind.type = KVM_TDX_SERVTD_TYPE_MIGTD;
+	prebind.slot = SLOT_TOO_LARGE;
+	TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(target, KVM_TDX_SERVTD_PREBIND, 0, &prebind,
+					      &hw_error));
+	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OPERAND_INVALID);
+	prebind.slot = 0;
+	prebind.attributes = UNKNOWN_ATTRIBUTE;
+	TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(target, KVM_TDX_SERVTD_PREBIND, 0, &prebind,
+					      &hw_error));
+	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OPERAND_INVALID);
 	kvm_vm_free(uninitialized);
 	kvm_vm_free(target);
 }
 
-TD_TEST(prebound_slot_takes_only_the_announced_service_td)
+TD_TEST(bind_and_prebind_can_be_repeated_when_the_tdx_module_was_busy)
 {
-	struct kvm_vm *target = create_target();
-	u8 hash[TD_SHA384_SIZE];
-	struct td_migtd m, other;
-	u64 hw_error;
+	struct kvm_tdx_servtd_prebind prebind = {};
+	struct kvm_tdx_servtd_bind bind = {};
+	struct kvm_vm *target;
+	struct td_migtd m;
 
+	if (!td_sim_is_present())
+		SKIP(return, "The TDX module is not busy when it is told to");
+
+	target = create_target();
 	td_migtd_create(&m);
-	td_migtd_create_variant(&other, 1);
-	td_migtd_info_hash(&m, 0, hash);
-	TEST_ASSERT(!__td_servtd_prebind(target, hash, 0, NULL), "errno %d", errno);
-	td_launch(target);
-
-	TD_EXPECT_ERRNO(EPERM, __td_migtd_bind(&other, target, 0, &hw_error));
-	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_INFO_HASH_MISMATCH);
-	TD_EXPECT_ERRNO(EPERM, __td_migtd_bind(&m, target, TD_SERVTD_ATTR_IGNORE_ALL, &hw_error));
-	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_ATTR_MISMATCH);
-
+	td_migtd_info_hash(&m, 0, prebind.info_hash);
+	td_sim_busy_leaf(TDH_SERVTD_PREBIND);
+	TD_EXPECT_ERRNO(EAGAIN, __td_vm_ioctl(target, KVM_TDX_SERVTD_PREBIND, 0, &prebind, NULL));
+	td_sim_busy_leaf(TDH_SERVTD_BIND);
+	td_vm_ioctl(target, KVM_TDX_SERVTD_PREBIND, 0, &prebind);
+	bind.servtd_fd = m.vm->fd;
+	TD_EXPECT_ERRNO(EAGAIN, __td_vm_ioctl(target, KVM_TDX_SERVTD_BIND, 0, &bind, NULL));
+	td_sim_busy_leaf(0);
 	td_migtd_bind(&m, target, 0);
 	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);
 	kvm_vm_free(target);
-	td_migtd_free(&other);
 	td_migtd_free(&m);
 }
 
-TD_TEST(prebind_can_be_changed_until_the_slot_is_bound)
+TD_TEST_F(served, prebound_slot_takes_only_the_announced_service_td)
 {
-	struct kvm_vm *target = create_target();
-	u8 hash[TD_SHA384_SIZE] = {};
-	struct td_migtd m;
+	u8 hash[TD_SHA384_SIZE];
+	struct td_migtd other;
 	u64 hw_error;
 
-	td_migtd_create(&m);
-	TEST_ASSERT(!__td_servtd_prebind(target, hash, 0, NULL), "errno %d", errno);
-	td_migtd_info_hash(&m, 0, hash);
-	TEST_ASSERT(!__td_servtd_prebind(target, hash, 0, NULL), "errno %d", errno);
-	td_migtd_bind(&m, target, 0);
-	TD_EXPECT_ERRNO(EEXIST, __td_servtd_prebind(target, hash, 0, &hw_error));
+	td_migtd_create_variant(&other, 1);
+	td_migtd_info_hash(&self->m, 0, hash);
+	TEST_ASSERT(!__td_servtd_prebind(self->target, hash, 0, NULL), "errno %d", errno);
+	td_launch(self->target);
+
+	TD_EXPECT_ERRNO(EPERM, __td_migtd_bind(&other, self->target, 0, &hw_error));
+	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_INFO_HASH_MISMATCH);
+	TD_EXPECT_ERRNO(EPERM, __td_migtd_bind(&self->m, self->target, TD_SERVTD_ATTR_IGNORE_ALL,
+					       &hw_error));
+	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_ATTR_MISMATCH);
+
+	td_migtd_bind(&self->m, self->target, 0);
+	TEST_ASSERT(td_migtd_can_access(&self->m), "TDX status 0x%lx", self->m.report.tdx_status);
+	td_migtd_free(&other);
+}
+
+TD_TEST_F(served, prebind_can_be_changed_until_the_slot_is_bound)
+{
+	u8 hash[TD_SHA384_SIZE] = {};
+	u64 hw_error;
+
+	TEST_ASSERT(!__td_servtd_prebind(self->target, hash, 0, NULL), "errno %d", errno);
+	td_migtd_info_hash(&self->m, 0, hash);
+	TEST_ASSERT(!__td_servtd_prebind(self->target, hash, 0, NULL), "errno %d", errno);
+	td_migtd_bind(&self->m, self->target, 0);
+	TD_EXPECT_ERRNO(EEXIST, __td_servtd_prebind(self->target, hash, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_BOUND);
-	kvm_vm_free(target);
-	td_migtd_free(&m);
 }
 
 /* -------------------------------------------------------------------- access */

@@ -10,12 +10,27 @@
 
 /* SEAMCALL leaves */
 #define TDH_MEM_TRACK			38
+#define TDH_SERVTD_BIND			48
+#define TDH_SERVTD_PREBIND		49
 #define TDH_SYS_SHUTDOWN		52
 #define TDH_EXPORT_ABORT		64
 #define TDH_EXPORT_BLOCKW		65
 #define TDH_EXPORT_MEM			68
+#define TDH_EXPORT_PAUSE		70
+#define TDH_EXPORT_TRACK		71
+#define TDH_EXPORT_STATE_IMMUTABLE	72
+#define TDH_EXPORT_STATE_TD		73
+#define TDH_EXPORT_STATE_VP		74
 #define TDH_EXPORT_UNBLOCKW		75
+#define TDH_IMPORT_ABORT		80
+#define TDH_IMPORT_END			81
+#define TDH_IMPORT_COMMIT		82
 #define TDH_IMPORT_MEM			83
+#define TDH_IMPORT_TRACK		84
+#define TDH_IMPORT_STATE_IMMUTABLE	85
+#define TDH_IMPORT_STATE_TD		86
+#define TDH_IMPORT_STATE_VP		87
+#define TDH_MIG_STREAM_CREATE		96
 
 bool td_sim_is_present(void);
 /* Calls of a SEAMCALL leaf since boot; 0 on other platforms. */
