@@ -9,9 +9,7 @@
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_mig_util.h"
-#include "tdx_migtd.h"
-#include "tdx_test.h"
+#include "tdx_mig_test.h"
 
 #define UNKNOWN_VERSION		GENMASK_ULL(15, 0)
 #define NR_POLLED_TARGETS	6
@@ -56,144 +54,58 @@ TD_TEST(keys_and_versions_are_accessible_as_specified)
 	td_migtd_free(&m);
 }
 
-static void expect_no_key(struct td_mig *m)
-{
-	struct td_mig_bundle b;
-	u64 hw_error;
+TD_PAIR_FIXTURE(td_pair);
 
-	TD_EXPECT_ERRNO(EIO, __td_mig_export_state(&m->streams[0],
-						   KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, &b,
-						   &hw_error));
-	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_MIGRATION_DECRYPTION_KEY_NOT_SET);
-}
-
-TD_TEST(session_starts_when_the_keys_are_exchanged)
+TD_TEST_F(td_pair, session_starts_when_the_keys_are_exchanged)
 {
-	struct kvm_vm *dst = td_mig_dest_create_vm(), *src;
-	struct td_migtd src_migtd, dst_migtd;
-	struct kvm_vcpu *vcpu;
-	struct td_mig m;
 	u64 word;
 
-	src = create_target(&vcpu);
-	td_migtd_create(&src_migtd);
-	td_migtd_create(&dst_migtd);
-	td_migtd_bind(&src_migtd, src, 0);
-	td_migtd_bind(&dst_migtd, dst, 0);
-	td_launch(src);
-	td_vcpu_run_to_sync(vcpu, 1);
-	td_mig_open(&m, src, &vcpu, 1, 1);
-
-	expect_no_key(&m);
-	TEST_ASSERT_EQ(td_migtd_read(&src_migtd, TD_MD_MIG_ENC_KEY, &word), 0UL);
-	expect_no_key(&m);
-	td_migtd_exchange(&src_migtd, &dst_migtd);
-	td_mig_export_immutable(&m);
-	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_expect_no_key(&self->p.m);
+	TEST_ASSERT_EQ(td_migtd_read(&self->src, TD_MD_MIG_ENC_KEY, &word), 0UL);
+	td_mig_expect_no_key(&self->p.m);
+	td_pair_exchange(&self->p);
+	td_mig_export_immutable(&self->p.m);
+	td_mig_cmd(&self->p.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
 
 	/* Keys are good for one session. */
-	expect_no_key(&m);
-	td_migtd_exchange(&src_migtd, &dst_migtd);
-	td_mig_bundle_free(&m.bundles[--m.nr_bundles]);
-	td_mig_export_immutable(&m);
-
-	td_mig_free(&m);
-	kvm_vm_free(src);
-	kvm_vm_free(dst);
-	td_migtd_free(&dst_migtd);
-	td_migtd_free(&src_migtd);
+	td_mig_expect_no_key(&self->p.m);
+	td_pair_exchange(&self->p);
+	td_mig_forget_bundles(&self->p.m);
+	td_mig_export_immutable(&self->p.m);
 }
 
-TD_TEST(forged_message_gives_no_key)
+TD_TEST_F(td_pair, forged_message_gives_no_key)
 {
-	struct kvm_vm *dst = td_mig_dest_create_vm(), *src;
-	struct td_migtd src_migtd, dst_migtd;
 	struct td_migtd_message *msg;
-	struct kvm_vcpu *vcpu;
-	struct td_mig m;
 
-	src = create_target(&vcpu);
-	td_migtd_create(&src_migtd);
-	td_migtd_create(&dst_migtd);
-	td_migtd_bind(&src_migtd, src, 0);
-	td_migtd_bind(&dst_migtd, dst, 0);
-	td_launch(src);
-	td_mig_open(&m, src, &vcpu, 1, 1);
-
-	td_migtd_start(&src_migtd, 1, true);
-	td_migtd_start(&dst_migtd, 1, false);
-	while (!(msg = td_migtd_find_message(&dst_migtd, 1)))
-		td_migtd_step(&dst_migtd, NULL);
+	td_migtd_start(&self->src, 1, true);
+	td_migtd_start(&self->dst, 1, false);
+	while (!(msg = td_migtd_find_message(&self->dst, 1)))
+		td_migtd_step(&self->dst, NULL);
 	/* The last byte of the key, in front of the authentication code. */
 	msg->data[msg->length - TD_SHA384_SIZE - 1] ^= 1;
-	while (!src_migtd.reported)
-		td_migtd_step(&src_migtd, &dst_migtd);
-	TEST_ASSERT_EQ(src_migtd.result, MIGTD_SECURE_SESSION_ERROR);
-	expect_no_key(&m);
-
-	td_mig_free(&m);
-	kvm_vm_free(src);
-	kvm_vm_free(dst);
-	td_migtd_free(&dst_migtd);
-	td_migtd_free(&src_migtd);
+	while (!self->src.reported)
+		td_migtd_step(&self->src, &self->dst);
+	TEST_ASSERT_EQ(self->src.result, MIGTD_SECURE_SESSION_ERROR);
+	td_mig_expect_no_key(&self->p.m);
 }
 
-/* A source that waits for its keys, and the destination that it fits to. */
-struct pair {
-	struct kvm_vm *vm;
-	struct kvm_vcpu *vcpu;
-	struct td_migtd src_migtd, dst_migtd;
-	struct td_mig_dest dst;
-	struct td_mig mig;
-};
-
-static void pair_create(struct pair *p)
+TD_TEST_F(td_pair, td_is_migrated_with_keys_from_migration_tds)
 {
-	p->vm = create_target(&p->vcpu);
-	td_migtd_create(&p->src_migtd);
-	td_migtd_create(&p->dst_migtd);
-	td_migtd_bind(&p->src_migtd, p->vm, 0);
-	td_launch(p->vm);
-	td_vcpu_run_to_sync(p->vcpu, 1);
-	td_mig_open(&p->mig, p->vm, &p->vcpu, 1, 1);
-	p->mig.next_dst = td_mig_dest_create_vm();
-	td_migtd_bind(&p->dst_migtd, p->mig.next_dst, 0);
-	td_mig_dest_create(&p->dst, &p->mig);
+	td_pair_exchange(&self->p);
+	td_pair_migrate(&self->p);
 }
 
-static void pair_free(struct pair *p)
+TD_TEST_F(td_pair, key_that_was_read_twice_does_not_fit)
 {
-	td_mig_dest_free(&p->dst);
-	td_mig_free(&p->mig);
-	kvm_vm_free(p->vm);
-	td_migtd_free(&p->dst_migtd);
-	td_migtd_free(&p->src_migtd);
-}
-
-TD_TEST(td_is_migrated_with_keys_from_migration_tds)
-{
-	struct pair p;
-
-	pair_create(&p);
-	td_migtd_exchange(&p.src_migtd, &p.dst_migtd);
-	td_mig_export(&p.mig);
-	td_mig_import_rest(&p.dst, &p.mig, 0);
-	td_vcpu_run_to_done(p.dst.vcpus[0]);
-	pair_free(&p);
-}
-
-TD_TEST(key_that_was_read_twice_does_not_fit)
-{
-	struct pair p;
 	u64 hw_error, word;
 
-	pair_create(&p);
-	td_migtd_exchange(&p.src_migtd, &p.dst_migtd);
-	TEST_ASSERT_EQ(td_migtd_read(&p.src_migtd, TD_MD_MIG_ENC_KEY, &word), 0UL);
-	td_mig_export_immutable(&p.mig);
-	TD_EXPECT_ERRNO(EIO, __td_mig_import(p.dst.streams, &p.mig.bundles[0], &hw_error));
+	td_pair_exchange(&self->p);
+	TEST_ASSERT_EQ(td_migtd_read(&self->src, TD_MD_MIG_ENC_KEY, &word), 0UL);
+	td_mig_export_immutable(&self->p.m);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(self->p.d.streams, &self->p.m.bundles[0],
+					     &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK & ~TDX_FATAL, TDX_INCORRECT_MBMD_MAC);
-	pair_free(&p);
 }
 
 /* ------------------------------------------------------- ends before its time */
@@ -338,7 +250,7 @@ TD_TEST(target_outlives_a_service_td_that_is_killed_half_way)
 
 	td_mig_open(&mig, target, &vcpu, 1, 1);
 	td_vcpu_run_to_sync(vcpu, 1);
-	expect_no_key(&mig);
+	td_mig_expect_no_key(&mig);
 	td_migtd_create(&m);
 	td_migtd_bind(&m, target, 0);
 	TEST_ASSERT(td_migtd_can_access(&m), "TDX status 0x%lx", m.report.tdx_status);

@@ -256,7 +256,7 @@ TD_TEST_F(td_pair, message_that_comes_back_to_its_sender_gives_no_key)
 	old = begin(&self->p, FIRST_ID);
 	expect_end(&self->src, &old.src, MIGTD_SECURE_SESSION_ERROR);
 	expect_end(&self->dst, &old.dst, MIGTD_SECURE_SESSION_ERROR);
-	td_pair_expect_no_key(&self->p);
+	td_mig_expect_no_key(&self->p.m);
 	td_pair_exchange(&self->p);
 	td_pair_migrate(&self->p);
 }

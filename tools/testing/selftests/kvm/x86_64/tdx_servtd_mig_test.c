@@ -51,10 +51,10 @@ TD_TEST(td_without_a_binding_cannot_be_migrated_and_runs_on)
 	td_migtd_create(&migtd);
 	td_pair_create_unbound(&p);
 	td_pair_launch(&p);
-	td_pair_expect_no_key(&p);
+	td_mig_expect_no_key(&p.m);
 	TD_EXPECT_ERRNO(EBUSY, __td_migtd_bind(&migtd, p.vm, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OP_STATE_INCORRECT);
-	td_pair_expect_no_key(&p);
+	td_mig_expect_no_key(&p.m);
 	td_pair_run_to_done(p.vcpu);
 	td_mig_free(&p.m);
 	kvm_vm_free(p.vm);
@@ -93,7 +93,7 @@ TD_TEST_F(td_pair, source_needs_the_key_of_the_destination_too)
 	td_migtd_run_to_messages(&self->src, &self->dst, 1);
 	run_to_report(&self->dst, &self->src);
 	TEST_ASSERT_EQ(self->dst.result, MIGTD_SUCCESS);
-	td_pair_expect_no_key(&self->p);
+	td_mig_expect_no_key(&self->p.m);
 
 	run_to_report(&self->src, &self->dst);
 	TEST_ASSERT_EQ(self->src.result, MIGTD_SUCCESS);
@@ -132,7 +132,7 @@ TD_TEST_F(td_pair, peer_that_speaks_no_common_version_is_turned_down)
 	memcpy(msg->data, &forged, sizeof(forged));
 	run_to_report(&self->src, &self->dst);
 	TEST_ASSERT_EQ(self->src.result, MIGTD_POLICY_UNSATISFIED);
-	td_pair_expect_no_key(&self->p);
+	td_mig_expect_no_key(&self->p.m);
 
 	/* The TD is none the worse for it. */
 	run_to_report(&self->dst, &self->src);
@@ -229,7 +229,7 @@ TD_TEST_F(td_pairs, message_of_another_exchange_gives_no_key)
 	expect_reports(&self->src, &self->dst, MIGTD_SECURE_SESSION_ERROR);
 	expect_reports(&self->dst, &self->src, MIGTD_SUCCESS);
 	for (i = 0; i < NR_MIGRATIONS; i++)
-		td_pair_expect_no_key(&self->p[i]);
+		td_mig_expect_no_key(&self->p[i].m);
 
 	for (i = 0; i < NR_MIGRATIONS; i++) {
 		td_pair_exchange(&self->p[i]);
@@ -302,7 +302,7 @@ TD_TEST(prebound_td_is_migrated_by_a_migration_td_that_starts_later)
 	td_migtd_create_variant(&other, 1);
 	TD_EXPECT_ERRNO(EPERM, __td_migtd_bind(&other, p.vm, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_SERVTD_INFO_HASH_MISMATCH);
-	td_pair_expect_no_key(&p);
+	td_mig_expect_no_key(&p.m);
 	td_migtd_create(&src);
 	td_migtd_bind(&src, p.vm, 0);
 	p.src_migtd = &src;
@@ -327,7 +327,7 @@ TD_TEST(migration_tds_that_end_half_way_are_replaced_and_the_td_migrates)
 	td_migtd_run_to_messages(&src, &dst, 1);
 	td_migtd_free(&src);
 	td_migtd_free(&dst);
-	td_pair_expect_no_key(&p);
+	td_mig_expect_no_key(&p.m);
 
 	td_migtd_create(&next_src);
 	td_migtd_create(&next_dst);

@@ -175,7 +175,7 @@ TD_TEST_F(td_pair, session_that_is_aborted_leaves_the_binding_and_takes_the_keys
 	td_mig_dest_free(&self->p.d);
 	td_mig_forget_bundles(&self->p.m);
 
-	td_pair_expect_no_key(&self->p);
+	td_mig_expect_no_key(&self->p.m);
 	td_pair_add_dest(&self->p, &self->dst, 0);
 	td_pair_exchange(&self->p);
 	td_pair_migrate(&self->p);

@@ -170,7 +170,7 @@ TD_TEST(message_that_was_changed_on_its_way_gives_no_key)
 	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
 	from_src.length--;
 	TEST_ASSERT_EQ(end(&dst, &from_src), MIGTD_SECURE_SESSION_ERROR);
-	td_pair_expect_no_key(&p);
+	td_mig_expect_no_key(&p.m);
 
 	/* The migration TDs are none the worse for it. */
 	exchange(&src, &dst, 2);
@@ -195,7 +195,7 @@ TD_TEST(message_of_another_exchange_is_refused)
 	from_dst = begin(&dst, 1);
 	from_dst.request_id = 2;
 	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
-	td_pair_expect_no_key(&p);
+	td_mig_expect_no_key(&p.m);
 
 	from_dst.request_id = 1;
 	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SUCCESS);

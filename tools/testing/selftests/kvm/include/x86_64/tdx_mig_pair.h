@@ -38,8 +38,6 @@ void td_pair_create_unbound(struct td_pair *p);
 void td_pair_exchange(struct td_pair *p);
 /* The whole migration, and the rest of the guest at the destination. */
 void td_pair_migrate(struct td_pair *p);
-/* The session does not start, as the source has no key. */
-void td_pair_expect_no_key(struct td_pair *p);
 
 /* Run over all syncs to the end. */
 void td_pair_run_to_done(struct kvm_vcpu *vcpu);

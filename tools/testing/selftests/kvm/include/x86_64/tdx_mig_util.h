@@ -183,7 +183,9 @@ struct td_migtd *td_mig_dst_migtd(void);
  * further ones get the same key.  td_mig_init() does this for the first session.
  */
 void td_mig_exchange_keys(struct td_mig *m);
-/* Parts of the above. */
+/* The session does not start, as the source has no key. */
+void td_mig_expect_no_key(struct td_mig *m);
+/* Parts of the exchange. */
 struct kvm_vm *td_mig_dest_create_vm(void);
 /* The same with a TSC frequency; 0 is the native one. */
 struct kvm_vm *__td_mig_dest_create_vm(u32 tsc_khz);

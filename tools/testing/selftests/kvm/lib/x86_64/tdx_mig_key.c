@@ -67,3 +67,15 @@ struct kvm_vm *td_mig_next_dest(struct td_mig *m)
 	td_migtd_install_again(td_mig_dst_migtd(), m->exchange);
 	return vm;
 }
+
+void td_mig_expect_no_key(struct td_mig *m)
+{
+	struct td_mig_bundle b;
+	u64 hw_error;
+	int ret;
+
+	ret = __td_mig_export_state(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, &b,
+				    &hw_error);
+	TEST_ASSERT(ret == -1 && errno == EIO, "Export returned %d, errno %d", ret, errno);
+	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_MIGRATION_DECRYPTION_KEY_NOT_SET);
+}

@@ -70,18 +70,6 @@ void td_pair_migrate(struct td_pair *p)
 	td_pair_run_to_done(p->d.vcpus[0]);
 }
 
-void td_pair_expect_no_key(struct td_pair *p)
-{
-	struct td_mig_bundle b;
-	u64 hw_error;
-	int ret;
-
-	ret = __td_mig_export_state(&p->m.streams[0], KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, &b,
-				    &hw_error);
-	TEST_ASSERT(ret == -1 && errno == EIO, "Export returned %d, errno %d", ret, errno);
-	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_MIGRATION_DECRYPTION_KEY_NOT_SET);
-}
-
 void td_pair_run_to_done(struct kvm_vcpu *vcpu)
 {
 	struct ucall uc;
