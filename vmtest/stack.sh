@@ -22,8 +22,9 @@ git_stack() { git -C "$stack" "$@"; }
 # their subfolders, so that a commit may edit other files there.
 copy_base() {
 	edited_files | xargs -n 1 dirname | sort -u | while read -r dir; do
-		[ ! -d "$1/$dir" ] || (cd "$1" && find "$dir" -maxdepth 1 -type f ! -name '.complete')
-	done | (cd "$1" && cpio -pdm --quiet "$2")
+		[ ! -d "$1/$dir" ] || (cd "$1" &&
+			find "$dir" -maxdepth 1 -type f ! -name .complete ! -path ./.gitignore)
+	done | (cd "$1" && cpio -pdmu --quiet "$2")
 }
 
 commit_patch() {
@@ -190,10 +191,11 @@ stack_rebase() {
 	[ -f "$to/Kbuild" ] || die "$to is no kernel tree"
 	[ -d "$stack/.git" ] || stack_out
 	git_stack checkout -q -f base
+	git_stack rm -q -r .
 	copy_base "$to" "$stack"
 	git_stack add -A -f
 	git_stack commit -q --allow-empty -m "base: $(make -s -C "$to" kernelversion)"
-	git_stack tag new-base
+	git_stack tag -f new-base >/dev/null
 	say "rebasing onto $(make -s -C "$to" kernelversion)"
 	git_stack rebase -q --onto new-base base series || die "the series does not apply as it is" \
 		"resolve the conflict in build/stack, then 'git rebase --continue' there" \

@@ -30,10 +30,12 @@ state=$({
 } | sha256sum)
 [ "$(cat "$tree/.state" 2>/dev/null)" != "$state" ] || exit 0
 
-# Another base, or none yet: start from a copy, which hard links make cheap.
+# Another base, or none yet: start from a copy, which hard links make cheap where
+# they are possible, i.e. within a mount.
 # Everything below replaces files, never writes into them.
 if [ "$(cat "$tree/.base" 2>/dev/null)" != "$base_id" ] || [ ! -f "$tree/.made" ]; then
-	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ]; then
+	if ln -f "$base/Kbuild" "$BUILD/.link" 2>/dev/null; then
+		rm -f "$BUILD/.link"
 		link=-al
 	else
 		link=-a
