@@ -83,6 +83,7 @@ demo() {
 
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
+part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
 part "the module model: unit tests and conformance" \
 	make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" check
 part "the module model: 20 seconds of fuzzing" fuzz

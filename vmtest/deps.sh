@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Install what the build and the tests need, or say what to install.
 #
-# Usage: deps.sh GROUP...   groups: build, vm, sim, static
+# Usage: deps.sh GROUP...   groups: build, vm, sim, static, docs
 . "$(dirname "$0")/lib.sh"
 
 packages() {
@@ -12,6 +12,7 @@ packages() {
 	vm) echo qemu-system-x86 ;;
 	sim) echo gcc make libc6-dev libssl-dev clang llvm 'libclang-rt-*-dev' ;;
 	static) echo sparse codespell git g++ ;;
+	docs) echo python3-sphinx ;;
 	*) die "unknown group of packages '$1'" ;;
 	esac
 }

@@ -7,8 +7,8 @@
 # quick: the mails end at the tree that is tested; checkpatch finds nothing in a mail but
 #	what vmtest/mails.allow justifies; no mail is too large; each is signed off; each
 #	new file has a maintainer; kernel-doc and the uapi header are sound.
-# full:	the same, and the kernel builds after each patch, and in the configurations below
-#	after the last one.
+# full:	the same, and the documents build without a warning, and the kernel builds after
+#	each patch, and in the configurations below after the last one.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/patches.sh"
 
@@ -86,14 +86,27 @@ done < <(new_files)
 
 mapfile -t documented < <(cd "$tree" && grep -lE '^/\*\*$' arch/x86/include/uapi/asm/kvm.h \
 	arch/x86/kvm/vmx/tdx_mig*.[ch] arch/x86/virt/vmx/tdx/tdh_mig.c)
-findings "kernel-doc" "$(cd "$tree" && ./scripts/kernel-doc -none -Wall "${documented[@]}" 2>&1 |
-	grep -E 'tdx|TDX|mig' || true)"
+findings "kernel-doc" "$(cd "$tree" && ./scripts/kernel-doc -none -Wall -Werror "${documented[@]}" 2>&1 ||
+	echo "kernel-doc has failed")"
 
 "$TOP/vmtest/uapi-check.sh" "$obj/usr/include" >"$dir/uapi.log" 2>&1 && ret=0 || ret=1
 [ "$ret" -eq 0 ] || cat "$dir/uapi.log"
 result "the uapi header as C, C++ and for 32 bits" "$ret"
 
 if [ "$what" = full ]; then
+	# Only folders that have documents of the series; their neighbours may warn.
+	"$TOP/vmtest/deps.sh" docs
+	rm -rf "$dir/docs"
+	make -s -C "$tree" O="$dir/docs" SPHINXDIRS="virt/kvm arch/x86" htmldocs \
+		>"$dir/docs.log" 2>&1 && ret=0 || ret=1
+	[ "$ret" -eq 0 ] || tail -n 20 "$dir/docs.log"
+	for page in virt/kvm/tdx-migration virt/kvm/devices/tdx-mig-stream arch/x86/tdx-sim; do
+		[ -n "$(find "$dir/docs" -path "*/$page.html")" ] || ret=1
+	done
+	result "the documents build" "$ret"
+	findings "the documents: warnings" "$(grep -E 'WARNING|ERROR|warning:|error:' "$dir/docs.log" |
+		grep -E 'tdx|virt/kvm/(api|locking|index|devices/index)\.rst' || true)"
+
 	"$TOP/vmtest/bisect.sh" "$base" >"$dir/bisect.log" 2>&1 && ret=0 || ret=1
 	[ "$ret" -eq 0 ] || tail -n 20 "$dir/bisect.log"
 	result "the kernel builds after each patch" "$ret"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Static checks of the new files: sparse, W=1 and checkpatch --strict.  Ends with
-# a line of totals.
+# Static checks of the new files: sparse, W=1 and checkpatch --strict; and the documents
+# beside the interface that they describe.  Ends with a line of totals.
 #
 # Usage: static.sh OBJDIR
 . "$(dirname "$0")/lib.sh"
@@ -14,7 +14,7 @@ failed=0
 
 # What has not changed since it was found clean need not be looked at again.
 state=$({
-	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.*
+	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.* "$TOP/vmtest/doc-check.pl"
 	find "$TOP/demo" "$TOP/vmtest" -name '*.[chS]' -exec cat {} +
 	sparse --version
 	gcc --version
@@ -99,6 +99,16 @@ for file in "${files[@]}"; do
 	[ -z "$findings" ] || printf '%s\n' "$findings" | head -n 5
 	result "$file: checkpatch" "$([ -z "$findings" ]; echo $?)"
 done
+
+# A program of its own, with totals of its own.
+documents=$("$TOP/vmtest/doc-check.pl" "$tree" || true)
+sed '$d' <<<"$documents"
+if [[ $documents =~ (^|$'\n')([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+	passed=$((passed + BASH_REMATCH[2]))
+	failed=$((failed + BASH_REMATCH[3]))
+else
+	result "the documents: the check has died" 1
+fi
 
 if [ "$failed" -eq 0 ]; then
 	printf '%s\n%s\n' "$state" "$passed passed, 0 failed" >"$BUILD/static.clean"
