@@ -1,12 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Build the host kernel after each patch of the series, the way git bisect would
-# come across it.  None may fail to build, or bring a warning.
+# come across it.  None may fail to build, or bring a warning that the base does not
+# have, with W=1.
 #
-# Usage: bisect.sh LINUX-TREE   after series.sh
+# Usage: bisect.sh LINUX-TREE [COUNT]   after series.sh; COUNT: as many of the patches as
+#	that, by lot
+# Environment: SEED=n repeats a lot.
 . "$(dirname "$0")/lib.sh"
 
 base=$1
+count=${2:-}
+seed=${SEED:-$RANDOM}
 dir=$BUILD/bisect
 tree=$dir/tree
 obj=$dir/obj
@@ -26,10 +31,23 @@ configure() {
 	rm -rf "$dir/config"
 	mkdir -p "$dir/config"
 	make -s -C "$tree" O="$dir/config" tinyconfig
+	# The base itself has warnings with W=1, so they must not be errors.
+	printf '# CONFIG_%s is not set\n' WERROR KVM_WERROR >"$dir/bisect.config"
 	(cd "$tree" && ./scripts/kconfig/merge_config.sh -m -O "$dir/config" "$dir/config/.config" \
-		"$TOP/vmtest/kernel.config")
+		"$TOP/vmtest/kernel.config" "$dir/bisect.config")
 	make -s -C "$tree" O="$dir/config" olddefconfig
 	cmp -s "$dir/config/.config" "$obj/.config" || cp "$dir/config/.config" "$obj/.config"
+}
+
+# build NAME: the tree as it is.
+build() {
+	configure >/dev/null 2>&1 || die "the kernel cannot be configured: $1"
+	make -C "$tree" O="$obj" CC="$cc" W=1 -j"${JOBS:-$(nproc)}" bzImage modules >"$dir/$1.log" 2>&1
+}
+
+# warnings NAME: those of a build, without line numbers.
+warnings() {
+	sed -n 's/^\(.*\.[chS]\):[0-9:]* warning: /\1: /p' "$dir/$1.log" | LC_ALL=C sort -u
 }
 
 failed=0
@@ -37,16 +55,25 @@ mails=()
 for series in product selftests sim; do
 	mapfile -t -O "${#mails[@]}" mails < <(find "$BUILD/series/$series" -name '0*.patch' ! -name '0000-*' | sort)
 done
+
+declare -A drawn
+while read -r mail; do
+	drawn[$mail]=1
+done < <(printf '%s\n' "${mails[@]}" |
+	shuf -n "${count:-${#mails[@]}}" --random-source=<(yes "$seed"))
+[ -z "$count" ] || say "building after ${#drawn[@]} of ${#mails[@]} patches, SEED=$seed"
+
+build base || die "the base does not build" "see $dir/base.log"
 for mail in "${mails[@]}"; do
 	name=$(basename "$(dirname "$mail")")-$(basename "$mail" .patch)
 	patch -d "$tree" -p1 -F0 -s --no-backup-if-mismatch <"$mail" || die "$name does not apply"
-	configure >/dev/null 2>&1 || die "the kernel cannot be configured after $name"
-	if ! make -C "$tree" O="$obj" CC="$cc" -j"${JOBS:-$(nproc)}" bzImage modules \
-		>"$dir/$name.log" 2>&1; then
+	[ -n "${drawn[$mail]:-}" ] || continue
+
+	if ! build "$name"; then
 		grep -E -m1 'error|undefined' "$dir/$name.log" >&2 || true
 		verdict="does not build"
-	elif grep -q 'warning:' "$dir/$name.log"; then
-		grep -m1 'warning:' "$dir/$name.log" >&2
+	elif new=$(comm -13 <(warnings base) <(warnings "$name")) && [ -n "$new" ]; then
+		printf '%s\n' "$new" >&2
 		verdict="brings a warning"
 	else
 		printf '   %-64s ok\n' "$name"
@@ -55,5 +82,5 @@ for mail in "${mails[@]}"; do
 	printf '   %-64s %s, see %s\n' "$name" "$verdict" "$dir/$name.log"
 	failed=$((failed + 1))
 done
-[ "$failed" -eq 0 ] || die "$failed of ${#mails[@]} patches leave a kernel that does not build"
-say "the kernel builds after each of ${#mails[@]} patches"
+[ "$failed" -eq 0 ] || die "$failed of ${#drawn[@]} patches leave a kernel that does not build"
+say "the kernel builds after each of ${#drawn[@]} patches"

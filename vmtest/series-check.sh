@@ -123,6 +123,7 @@ if [ "$what" = full ]; then
 		result "the kernel builds: $label" "$ret"
 	}
 	configuration built-in CONFIG_KVM=y CONFIG_KVM_INTEL=y CONFIG_KVM_AMD=y
+	configuration 32-bit '# CONFIG_64BIT is not set'
 	configuration without-mig '# CONFIG_KVM_INTEL_TDX_MIG is not set'
 	configuration without-sim '# CONFIG_INTEL_TDX_SIM is not set'
 	configuration without-tdx '# CONFIG_KVM_INTEL_TDX is not set' '# CONFIG_KVM_INTEL_TDX_MIG is not set'
