@@ -89,7 +89,7 @@ my %row;
 while ($table =~ /TDX_MIG_COMMAND\((\w+),\s*\w+,(.*?)\)(?=,\s*(?:TDX_MIG_COMMAND|$))/gs) {
 	my ($command, $rest) = ($1, $2);
 	$row{$command} = {
-		phases => join(' ', sort $rest =~ /\b(?:SRC|DST)\((\w+)\)/g),
+		phases => join(' ', sort $rest =~ /\bPHASE\((\w+)\)/g),
 		map { $_ => 1 } $rest =~ /\bTDX_MIG_CMD_(\w+)/g,
 	};
 }

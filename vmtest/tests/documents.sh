@@ -67,7 +67,7 @@ finds "a new command that nobody describes" "EXPORT_RESUME: no row in tdx_mig_co
 finds "a phase that the driver allows and the reference does not" "IMPORT_MEM: legal in" \
 	$reference 's/memory, state, post or live import/memory, state or post import/'
 finds "a phase that the reference allows and the driver does not" "EXPORT_TRACK: legal in" \
-	"$driver" '/TDX_MIG_COMMAND(EXPORT_TRACK/{n;s/ | SRC(PAUSED_EXPORT)//}'
+	"$driver" '/TDX_MIG_COMMAND(EXPORT_TRACK/{n;s/ | PHASE(PAUSED_EXPORT)//}'
 finds "a phase that does not exist" "there is no phase PAUSE_EXPORT" \
 	$reference 's/-> paused export/-> pause export/'
 finds "a row that cannot be read" "odd row" $reference 's/^  EXPORT_MEM  .*/  EXPORT_MEM/'

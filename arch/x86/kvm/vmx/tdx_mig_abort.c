@@ -10,17 +10,17 @@
 #include "tdx_mig_trace.h"
 
 /*
- * End a session on KVM's own account, for userspace to finish with EXPORT_ABORT.
- * Zaps depend on it, and the TD is lost if it fails.
+ * Abort a session on KVM's own account, for userspace to finish with EXPORT_ABORT.
+ * Zaps depend on it, and the TD is lost if it fails.  Not for after the start token.
  */
-bool tdx_mig_cancel_export(struct kvm *kvm)
+bool tdx_mig_abort_session(struct kvm *kvm)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	u64 err;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
-	if (mig->phase != TDX_MIG_LIVE_EXPORT && mig->phase != TDX_MIG_PAUSED_EXPORT)
+	if (mig->phase == TDX_MIG_EXPORT_CANCELED)
 		return true;
 
 	err = tdh_do_no_vcpus(tdh_export_abort, kvm, &to_kvm_tdx(kvm)->td, NULL);
@@ -30,6 +30,26 @@ bool tdx_mig_cancel_export(struct kvm *kvm)
 
 	tdx_mig_set_phase(kvm, TDX_MIG_EXPORT_CANCELED);
 	return true;
+}
+
+/* A stream is stuck in a bundle, or pages count as exported that were not sent. */
+void tdx_mig_give_up_export(struct kvm *kvm)
+{
+	guard(write_lock)(&kvm->mmu_lock);
+
+	switch (to_kvm_tdx(kvm)->mig->phase) {
+	case TDX_MIG_LIVE_EXPORT:
+	case TDX_MIG_PAUSED_EXPORT:
+		if (!tdx_mig_abort_session(kvm))
+			tdx_mig_lose_export(kvm);
+		break;
+	default:
+		/*
+		 * After the start token it takes a token of the destination to abort,
+		 * and pages can be sent again.
+		 */
+		break;
+	}
 }
 
 /* The TDX module has restored pages: exported pages are write-blocked, they are not. */
@@ -44,8 +64,12 @@ static void tdx_mig_unprotect(struct kvm *kvm, const u64 *entries, unsigned int 
 	}
 }
 
-/* Restore the first @nr pages in the GPA list, as far as they were exported. */
-static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned int nr)
+/*
+ * Restore the first @nr pages in the GPA list, as far as they were exported.  Returns in
+ * @done how many entries were processed.
+ */
+static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned int nr,
+			      unsigned int *done)
 {
 	u64 info = tdx_gpa_list_info(gpa_list, nr);
 	struct tdx_mig_call call = { .kvm = kvm };
@@ -58,21 +82,24 @@ static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned i
 		err = tdh_do_no_vcpus(tdh_export_restore, kvm, &to_kvm_tdx(kvm)->td, &info);
 	} while (tdx_mig_call_again(&call, err));
 
-	tdx_mig_unprotect(kvm, page_address(gpa_list),
-			  tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr);
+	*done = tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr;
 
 	return err;
 }
 
-/* Restore one page, with no memory but what was allocated in advance. */
+/*
+ * Restore one page that is about to be removed, with no memory but what was allocated
+ * in advance.
+ */
 bool tdx_mig_restore_page(struct kvm *kvm, gfn_t gfn)
 {
 	struct page *list = to_kvm_tdx(kvm)->mig->restore_list;
 	u64 *entry = page_address(list);
+	unsigned int done;
 
 	*entry = tdx_mig_gpa_entry(gfn, TDX_MIG_GPA_OP_MIGRATE);
 
-	return !tdx_mig_status(tdx_mig_do_restore(kvm, list, 1)) &&
+	return !tdx_mig_status(tdx_mig_do_restore(kvm, list, 1, &done)) &&
 	       tdx_mig_gpa_status(*entry) == TDX_MIG_GPA_STATUS_SUCCESS;
 }
 
@@ -99,11 +126,11 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 	u64 *entries = stream->entries;
 	struct kvm *kvm = stream->kvm;
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
-	unsigned int retries = 0;
+	unsigned int done, retries = 0;
 	int nr, i, r;
 	gfn_t next;
 	bool more;
-	u64 err;
+	u64 err = 0;
 
 	guard(srcu)(&kvm->srcu);
 
@@ -114,7 +141,10 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 		nr = kvm_tdp_mmu_mirror_leafs(kvm, &next, entries, TDX_MIG_GPA_LIST_MAX);
 		for (i = 0; i < nr; i++)
 			entries[i] = tdx_mig_gpa_entry(entries[i], TDX_MIG_GPA_OP_MIGRATE);
-		err = nr ? tdx_mig_do_restore(kvm, stream->gpa_list, nr) : 0;
+		if (nr) {
+			err = tdx_mig_do_restore(kvm, stream->gpa_list, nr, &done);
+			tdx_mig_unprotect(kvm, entries, done);
+		}
 		write_unlock(&kvm->mmu_lock);
 
 		cmd->hw_error = err;
@@ -141,7 +171,7 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 }
 
 /* Have the TDX module abort the session, unless KVM has canceled it already. */
-static int tdx_mig_cancel(struct kvm *kvm, struct page *token, struct tdx_mig_cmd *cmd)
+static int tdx_mig_end_session(struct kvm *kvm, struct page *token, struct tdx_mig_cmd *cmd)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	struct tdx_mig_call call = { .kvm = kvm };
@@ -190,7 +220,7 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		token = stream->mbmd;
 	}
 
-	r = tdx_mig_cancel(kvm, token, cmd);
+	r = tdx_mig_end_session(kvm, token, cmd);
 	if (r)
 		return r;
 

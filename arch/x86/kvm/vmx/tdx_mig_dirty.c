@@ -80,13 +80,15 @@ static int tdx_mig_block_list(struct kvm *kvm, unsigned int nr)
  */
 static int tdx_mig_block(struct kvm *kvm, unsigned int nr)
 {
+	bool kept_out;
 	int busy;
 
 	busy = tdx_mig_block_list(kvm, nr);
 	if (unlikely(busy > 0)) {
-		tdx_keep_vcpus_out(kvm);
+		kept_out = tdx_keep_vcpus_out(kvm);
 		busy = tdx_mig_block_list(kvm, busy);
-		tdx_let_vcpus_in(kvm);
+		if (kept_out)
+			tdx_let_vcpus_in(kvm);
 	}
 
 	return KVM_BUG_ON(busy, kvm) ? -EIO : 0;

@@ -50,23 +50,21 @@ static void tdx_mig_unlock_export(struct kvm *kvm, bool exclusive)
 }
 
 /* Call the leaf once, and settle the entries that it has processed. */
-static int tdx_mig_export_mem_once(struct tdx_mig_export *export, bool exclusive, u64 *err)
+static int tdx_mig_export_mem_once(struct tdx_mig_export *export, bool want_exclusive, u64 *err)
 {
 	unsigned int first = tdx_gpa_list_first(export->info), end;
 	struct tdx_mig_stream *stream = export->stream;
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
+	bool exclusive;
 	u64 nr_units;
-	int r = 0;
+	int r;
 
-	exclusive = tdx_mig_lock_export(kvm, exclusive);
+	exclusive = tdx_mig_lock_export(kvm, want_exclusive);
 
-	if (kvm_tdx->mig->phase != TDX_MIG_LIVE_EXPORT &&
-	    kvm_tdx->mig->phase != TDX_MIG_PAUSED_EXPORT &&
-	    kvm_tdx->mig->phase != TDX_MIG_POST_EXPORT) {
-		r = -ECANCELED;
+	r = tdx_mig_check_session(kvm);
+	if (r)
 		goto unlock;
-	}
 
 	WRITE_ONCE(kvm_tdx->mig->exported, true);
 	if (exclusive)
@@ -87,23 +85,19 @@ unlock:
 }
 
 /*
- * There is no bundle.  If nothing has happened, the command can be repeated.  Otherwise
- * give up the session: pages may count as exported that the destination does not get,
- * and a stream is of no use before it has completed the bundle that it has begun.
+ * There is no bundle.  If nothing has happened, because something was busy, the command
+ * can be repeated.  Otherwise give up the session: pages may count as exported that the
+ * destination does not get, and a stream is of no use before it has completed the
+ * bundle that it has begun.
  */
 static int tdx_mig_export_mem_failed(struct tdx_mig_export *export, u64 err)
 {
-	struct kvm *kvm = export->stream->kvm;
-
-	if (!export->call.resume && !tdx_gpa_list_first(export->info)) {
+	if (tdx_mig_is_busy(err) && !export->call.resume && !tdx_gpa_list_first(export->info)) {
 		tdx_mig_unclaim_entries(export->stream, export->nr);
-		return tdx_mig_errno(err);
+		return -EAGAIN;
 	}
 
-	guard(write_lock)(&kvm->mmu_lock);
-
-	if (!tdx_mig_cancel_export(kvm))
-		tdx_mig_lose_export(kvm);
+	tdx_mig_give_up_export(export->stream->kvm);
 
 	return -EIO;
 }

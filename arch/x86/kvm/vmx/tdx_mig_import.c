@@ -14,7 +14,7 @@ void tdx_mig_start_import(struct kvm *kvm, struct td_params *params)
 	guard(write_lock)(&kvm->mmu_lock);
 
 	to_kvm_tdx(kvm)->mig->params = params;
-	to_kvm_tdx(kvm)->state = TD_STATE_IMPORT;
+	WRITE_ONCE(to_kvm_tdx(kvm)->state, TD_STATE_IMPORT);
 	tdx_mig_set_phase(kvm, TDX_MIG_IMPORT_START);
 }
 
@@ -39,6 +39,21 @@ static int tdx_mig_get_state_pages(struct tdx_mig_stream *stream, struct tdx_mig
 	};
 
 	return 0;
+}
+
+/*
+ * The import of state has failed with @err; mmu_lock is still held.  A bundle that was
+ * begun cannot be imported again.
+ */
+static int tdx_mig_import_state_failed(struct kvm *kvm, const struct tdx_mig_call *call,
+				       u64 err)
+{
+	if (call->resume)
+		tdx_mig_fail_import(kvm);
+	else
+		tdx_mig_import_check(kvm, err);
+
+	return tdx_mig_call_errno(call, err);
 }
 
 int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
@@ -80,10 +95,8 @@ int tdx_mig_import_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig
 	cmd->hw_error = err;
 	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_IMMUTABLE_STATE, NULL,
 				     pages.nr_pages, err);
-	if (err) {
-		tdx_mig_import_check(kvm, err);
-		return tdx_mig_call_errno(&call, err);
-	}
+	if (err)
+		return tdx_mig_import_state_failed(kvm, &call, err);
 
 	/* Userspace, and KVM itself, rely on what the TD was announced to be. */
 	if (!tdx_td_has_params(kvm, kvm_tdx->mig->params)) {
@@ -112,23 +125,24 @@ int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	if (r)
 		return r;
 
-	write_lock(&kvm->mmu_lock);
+	scoped_guard(write_lock, &kvm->mmu_lock) {
+		r = tdx_mig_check_session(kvm);
+		if (r)
+			return r;
 
-	do {
-		err = tdh_import_state_td(&kvm_tdx->td, &pages, call.resume, &ext1, &ext2);
-	} while (tdx_mig_call_again(&call, err));
+		do {
+			err = tdh_import_state_td(&kvm_tdx->td, &pages, call.resume,
+						  &ext1, &ext2);
+		} while (tdx_mig_call_again(&call, err));
 
-	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_TD_STATE, NULL,
-				     pages.nr_pages, err);
-	tdx_mig_import_check(kvm, err);
-	if (!err && kvm_tdx->mig->phase == TDX_MIG_MEMORY_IMPORT)
+		cmd->hw_error = err;
+		tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_TD_STATE, NULL,
+					     pages.nr_pages, err);
+		if (err)
+			return tdx_mig_import_state_failed(kvm, &call, err);
+
 		tdx_mig_set_phase(kvm, TDX_MIG_STATE_IMPORT);
-
-	write_unlock(&kvm->mmu_lock);
-
-	cmd->hw_error = err;
-	if (err)
-		return tdx_mig_call_errno(&call, err);
+	}
 
 	/* The TSC of the TD goes on where it stopped, by a new offset. */
 	tdx_td_read_tsc(kvm_tdx);
@@ -160,20 +174,22 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 		tdx->state = VCPU_TD_STATE_IMPORT;
 	}
 
-	read_lock(&kvm->mmu_lock);
-	do {
-		err = tdh_import_state_vp(&tdx->vp, pages, stream->index, call.resume,
-					  &ext1, &ext2);
-	} while (tdx_mig_call_again(&call, err));
+	scoped_guard(read_lock, &kvm->mmu_lock) {
+		r = tdx_mig_check_session(kvm);
+		if (r)
+			return r;
 
-	tdx_mig_import_check(kvm, err);
-	read_unlock(&kvm->mmu_lock);
+		do {
+			err = tdh_import_state_vp(&tdx->vp, pages, stream->index, call.resume,
+						  &ext1, &ext2);
+		} while (tdx_mig_call_again(&call, err));
 
-	cmd->hw_error = err;
-	tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_VP_STATE, vcpu,
-				     pages->nr_pages, err);
-	if (err)
-		return tdx_mig_call_errno(&call, err);
+		cmd->hw_error = err;
+		tdx_mig_account_import_state(stream, TDX_MIG_MBMD_TYPE_VP_STATE, vcpu,
+					     pages->nr_pages, err);
+		if (err)
+			return tdx_mig_import_state_failed(kvm, &call, err);
+	}
 
 	tdx_vcpu_init_controls(vcpu);
 	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
@@ -232,6 +248,10 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 	guard(write_lock)(&kvm->mmu_lock);
 
+	r = tdx_mig_check_session(kvm);
+	if (r)
+		return r;
+
 	do {
 		err = tdh_import_track(&kvm_tdx->td, stream->mbmd);
 	} while (tdx_mig_call_again(&call, err));
@@ -243,10 +263,8 @@ int tdx_mig_import_track(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 		return tdx_mig_errno(err);
 	}
 
-	/* If a page was removed, the phase tells, but the TDX module does not. */
 	mbmd = page_address(stream->mbmd);
-	if (le32_to_cpu(mbmd->mig_epoch) == TDX_MIG_EPOCH_OUT_OF_ORDER &&
-	    kvm_tdx->mig->phase != TDX_MIG_IMPORT_FAILED) {
+	if (le32_to_cpu(mbmd->mig_epoch) == TDX_MIG_EPOCH_OUT_OF_ORDER) {
 		/* From here on, the TDX module does not take pages that were removed. */
 		kvm->arch.track_private_removals = true;
 		tdx_mig_set_phase(kvm, TDX_MIG_POST_IMPORT);

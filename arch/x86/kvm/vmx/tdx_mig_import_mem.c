@@ -158,12 +158,9 @@ static void tdx_mig_settle_import(struct tdx_mig_stream *stream, unsigned int do
 	}
 }
 
-/*
- * Import the batch.  Returns in @done how many entries were processed, and in
- * @partial whether a bundle was left half done.
- */
+/* Import the batch.  Returns in @done how many entries were processed. */
 static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
-			     unsigned int *done, bool *partial)
+			     struct tdx_mig_call *call, unsigned int *done)
 {
 	struct tdx_mem_bundle bundle = {
 		.mbmd = stream->mbmd,
@@ -172,21 +169,19 @@ static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
 	};
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(stream->kvm);
 	u64 info = tdx_gpa_list_info(stream->gpa_list, nr);
-	struct tdx_mig_call call = { .kvm = stream->kvm };
 	u64 err;
 
 	lockdep_assert_held_read(&stream->kvm->mmu_lock);
 
 	do {
 		err = tdh_import_mem(&kvm_tdx->td, &bundle, stream->new_list, stream->index,
-				     call.resume, &info);
-	} while (tdx_mig_call_again(&call, err));
+				     call->resume, &info);
+	} while (tdx_mig_call_again(call, err));
 
 	tdx_mig_account_import_mem(stream, nr, tdx_mig_gpa_count_content(stream->entries, nr),
-				   &call, err);
+				   call, err);
 
 	*done = tdx_mig_status(err) ? tdx_gpa_list_first(info) : nr;
-	*partial = tdx_mig_status(err) && call.resume;
 
 	return err;
 }
@@ -212,26 +207,21 @@ static bool tdx_mig_is_live_import(struct kvm *kvm)
  * Find out whether the session goes on after the failure @err.  If not, say so
  * before mmu_lock is dropped, see tdx_mig_fail_import().
  */
-static int tdx_mig_import_failed(struct kvm *kvm, u64 err, bool partial)
+static int tdx_mig_import_failed(struct kvm *kvm, const struct tdx_mig_call *call, u64 err)
 {
 	enum tdx_mig_phase phase = READ_ONCE(to_kvm_tdx(kvm)->mig->phase);
 
 	if (phase == TDX_MIG_LIVE_IMPORT) {
 		if (!tdx_mig_is_busy(err) && !tdx_mig_is_live_import(kvm))
 			tdx_mig_fail_import(kvm);
-		return tdx_mig_errno(err);
+	} else if (call->resume && !tdx_mig_is_out_of_order(phase)) {
+		/* An in-order bundle cannot be imported twice. */
+		tdx_mig_fail_import(kvm);
+	} else {
+		tdx_mig_import_check(kvm, err);
 	}
 
-	/* An in-order bundle cannot be imported twice. */
-	if (partial && !tdx_mig_is_out_of_order(phase))
-		tdx_mig_fail_import(kvm);
-	else
-		tdx_mig_import_check(kvm, err);
-
-	if (READ_ONCE(to_kvm_tdx(kvm)->mig->phase) == TDX_MIG_IMPORT_FAILED)
-		return -EIO;
-
-	return tdx_mig_errno(err);
+	return tdx_mig_check_session(kvm) ?: tdx_mig_call_errno(call, err);
 }
 
 /*
@@ -258,8 +248,8 @@ static int tdx_mig_import_frozen(struct kvm *kvm, struct kvm_import *import, voi
 {
 	struct tdx_mig_import *ctx = opaque;
 	struct tdx_mig_stream *stream = ctx->stream;
+	struct tdx_mig_call call = { .kvm = kvm };
 	unsigned int done;
-	bool partial;
 	u64 err;
 	int r;
 
@@ -273,12 +263,12 @@ static int tdx_mig_import_frozen(struct kvm *kvm, struct kvm_import *import, voi
 	if (r)
 		return r;
 
-	err = tdx_mig_do_import(stream, import->nr, &done, &partial);
+	err = tdx_mig_do_import(stream, import->nr, &call, &done);
 	ctx->cmd->hw_error = err;
 	tdx_mig_settle_import(stream, done);
 
 	if (tdx_mig_status(err) || err & TDX_FATAL)
-		return tdx_mig_import_failed(kvm, err, partial);
+		return tdx_mig_import_failed(kvm, &call, err);
 
 	return tdx_mig_has_busy_page(stream) ? -EAGAIN : 0;
 }

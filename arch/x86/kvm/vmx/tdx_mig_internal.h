@@ -23,7 +23,8 @@
  * An abort goes back to NONE, over EXPORT_CANCELED if pages have to be restored
  * first.  KVM cancels a session on its own when an exported page is removed; a TD
  * that was not paused runs on then, and unblocks pages like a live one.  If KVM
- * cannot cancel it, the session is EXPORT_LOST, and the TD with it.  After the start
+ * cannot cancel it, or not restore the page, the session is EXPORT_LOST, and the TD
+ * with it.  After the start
  * token, such a removal rules out the abort, but nothing else.  A conversion to
  * shared memory is a removal that KVM refuses, see tdx_mig_begin_conversion().
  *
@@ -199,6 +200,7 @@ static inline void tdx_mig_free_page(struct page **page)
 /* tdx_mig_session.c */
 bool tdx_mig_phase_can_follow(enum tdx_mig_phase phase, enum tdx_mig_phase next);
 void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase);
+int tdx_mig_check_session(struct kvm *kvm);
 void tdx_mig_lose_export(struct kvm *kvm);
 void tdx_mig_fail_import(struct kvm *kvm);
 void tdx_mig_import_check(struct kvm *kvm, u64 err);
@@ -237,7 +239,8 @@ void tdx_mig_forget_vcpu_reads(struct kvm *kvm);
 bool tdx_mig_has_unread_vcpu(struct kvm *kvm);
 
 /* tdx_mig_abort.c */
-bool tdx_mig_cancel_export(struct kvm *kvm);
+bool tdx_mig_abort_session(struct kvm *kvm);
+void tdx_mig_give_up_export(struct kvm *kvm);
 bool tdx_mig_restore_page(struct kvm *kvm, gfn_t gfn);
 
 /* tdx_mig_stats.c */

@@ -6,8 +6,9 @@
 #include "tdx_mig_trace.h"
 
 /*
- * Does the TDX module refuse to remove any page in this phase?  The destination's does
- * so before the start token.  On the source it depends on the page.
+ * Can no page be removed in this phase?  The TDX module of the destination refuses it
+ * before the start token.  On the source it depends on the page, unless the session is
+ * lost, and nobody knows what the TDX module thinks of its pages.
  */
 bool tdx_mig_must_defer_removal(struct kvm_tdx *kvm_tdx)
 {
@@ -73,7 +74,7 @@ bool tdx_mig_is_exported_leaf(struct kvm_tdx *kvm_tdx, u64 err)
  */
 bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 {
-	bool restored;
+	bool restored, kept_out;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
@@ -82,15 +83,16 @@ bool tdx_mig_undo_export(struct kvm *kvm, gfn_t gfn)
 
 	trace_kvm_tdx_mig_undo_export(kvm, gfn);
 
-	if (!tdx_mig_cancel_export(kvm))
+	if (!tdx_mig_abort_session(kvm))
 		return false;
 
 	restored = tdx_mig_restore_page(kvm, gfn);
 	if (unlikely(!restored)) {
 		/* A vCPU that accepts the page holds the lock of its S-EPT entry. */
-		tdx_keep_vcpus_out(kvm);
+		kept_out = tdx_keep_vcpus_out(kvm);
 		restored = tdx_mig_restore_page(kvm, gfn);
-		tdx_let_vcpus_in(kvm);
+		if (kept_out)
+			tdx_let_vcpus_in(kvm);
 	}
 
 	return restored;

@@ -61,6 +61,25 @@ void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase)
 	WRITE_ONCE(mig->phase, phase);
 }
 
+/*
+ * Has a zap ended the session since the phase was checked?  Zaps need no session_sem,
+ * so a command asks once more, with mmu_lock held.
+ */
+int tdx_mig_check_session(struct kvm *kvm)
+{
+	lockdep_assert_held(&kvm->mmu_lock);
+
+	switch (READ_ONCE(to_kvm_tdx(kvm)->mig->phase)) {
+	case TDX_MIG_EXPORT_CANCELED:
+	case TDX_MIG_EXPORT_LOST:
+		return -ECANCELED;
+	case TDX_MIG_IMPORT_FAILED:
+		return -EIO;
+	default:
+		return 0;
+	}
+}
+
 /* The source cannot go on, nor be restored to what it was before the session. */
 void tdx_mig_lose_export(struct kvm *kvm)
 {
@@ -98,6 +117,7 @@ void tdx_mig_fail_import(struct kvm *kvm)
 
 		new = old == TDX_MIG_LIVE_IMPORT ? TDX_MIG_IMPORT_CLOSED :
 						   TDX_MIG_IMPORT_FAILED;
+		KVM_BUG_ON(!tdx_mig_phase_can_follow(old, new), kvm);
 	} while (!try_cmpxchg(&mig->phase, &old, new));
 
 	trace_kvm_tdx_mig_phase(kvm, old, new);

@@ -19,7 +19,7 @@
  * that a binding needs, too, and does not expect contention.  The service TD is
  * complete, and the reference to its file keeps it so.
  *
- * No lock of the service TD is taken.  Userspace can make KVM hold the kvm->lock of a
+ * No sleeping lock of the service TD is taken.  Userspace can make KVM hold the kvm->lock of a
  * VM for ever, as KVM waits for vCPUs with it held.  So whoever waits for the lock of
  * one VM must not hold that of another one.
  *
