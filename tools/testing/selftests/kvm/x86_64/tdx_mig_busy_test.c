@@ -111,13 +111,77 @@ TD_TEST_F(td_mig, abort_of_the_destination_can_be_repeated)
 	td_vcpu_run_to_done(self->vcpu);
 }
 
+/*
+ * The TDX module has begun with a bundle, and is busy when it is to go on.  Nobody can
+ * repeat the command, so the session is over, and says so.  The state of a TD is one
+ * page, which is not interrupted.
+ */
+static void expect_stuck(struct td_mig_stream *s, u32 id, unsigned int leaf, u64 value,
+			 int expected)
+{
+	u64 hw_error;
+
+	td_sim_stuck_leaf(leaf);
+	TD_EXPECT_ERRNO(expected, __td_mig_cmd(s, id, 0, (u64)&value, &hw_error));
+	td_sim_stuck_leaf(0);
+	TEST_ASSERT(hw_error, "Command %u did not get to the TDX module", id);
+
+	TD_EXPECT_ERRNO(expected, __td_mig_cmd(s, id, 0, (u64)&value, &hw_error));
+	TEST_ASSERT(!hw_error, "Command %u got to the TDX module", id);
+}
+
+TD_TEST_F(td_mig, vcpu_state_that_is_half_exported_ends_the_session_and_the_td_runs_on)
+{
+	td_mig_export_immutable(&self->m);
+	td_mig_export_pause(&self->m);
+	expect_stuck(self->m.streams, KVM_TDX_MIG_EXPORT_STATE_VP, TDH_EXPORT_STATE_VP, 0,
+		     ECANCELED);
+	td_mig_cmd(self->m.streams, KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(self->vcpu);
+}
+
+/* All but the bundle of @cmd, which gets stuck. */
+static void import_until_stuck(FIXTURE_DATA(td_mig) *self, u32 cmd)
+{
+	struct td_mig_stream *s;
+	struct td_mig_bundle *b;
+	int i;
+
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	i = td_mig_import_up_to(&self->d, &self->m, cmd);
+	b = &self->m.bundles[i];
+	s = td_mig_load_bundle(self->d.streams, b);
+	expect_stuck(s, cmd, leaf_of(cmd), b->nr, EIO);
+}
+
+TD_TEST_F(td_mig, memory_that_is_half_imported_ends_the_session_and_the_source_runs_on)
+{
+	import_until_stuck(self, KVM_TDX_MIG_IMPORT_MEM);
+	td_mig_return(&self->m, &self->d);
+	td_vcpu_run_to_done(self->vcpu);
+}
+
+/* The destination is not a TD yet, and has no token to give. */
+TD_TEST_F(td_mig, immutable_state_that_is_half_imported_ends_the_session)
+{
+	import_until_stuck(self, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+}
+
+TD_TEST_F(td_mig, vcpu_state_that_is_half_imported_ends_the_session_and_the_source_runs_on)
+{
+	import_until_stuck(self, KVM_TDX_MIG_IMPORT_STATE_VP);
+	td_mig_return(&self->m, &self->d);
+	td_vcpu_run_to_done(self->vcpu);
+}
+
 int main(int argc, char *argv[])
 {
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(td_sim_is_present());
 
 	/* Whoever set the knob and died. */
-	td_sim_busy_leaf(0);
+	td_sim_stuck_leaf(0);
 
 	return test_harness_run(argc, argv);
 }

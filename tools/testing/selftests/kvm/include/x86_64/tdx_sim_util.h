@@ -49,5 +49,7 @@ void td_sim_busy_interrupt_every(u32 n);
 int td_sim_count_dirty_pages(void);
 /* Let a SEAMCALL leaf be busy whenever it is called, 0 for none; stays likewise. */
 void td_sim_busy_leaf(unsigned int leaf);
+/* Let a leaf be interrupted once it has begun, and be busy for ever after; likewise. */
+void td_sim_stuck_leaf(unsigned int leaf);
 
 #endif /* SELFTEST_KVM_TDX_SIM_UTIL_H */

@@ -10,6 +10,7 @@
 #define TD_SIM_BUSY_INTERRUPT_EVERY "/sys/kernel/debug/tdx_sim/busy_interrupt_every"
 #define TD_SIM_DIRTY_PAGES	"/sys/kernel/debug/tdx_sim/dirty_pages"
 #define TD_SIM_BUSY_LEAF	"/sys/kernel/debug/tdx_sim/busy_leaf"
+#define TD_SIM_BUSY_RESUME	"/sys/kernel/debug/tdx_sim/busy_resume"
 
 bool td_sim_is_present(void)
 {
@@ -54,6 +55,14 @@ void td_sim_busy_interrupt_every(u32 n)
 
 void td_sim_busy_leaf(unsigned int leaf)
 {
+	set_knob(TD_SIM_BUSY_RESUME, 0);
+	set_knob(TD_SIM_BUSY_LEAF, leaf);
+}
+
+void td_sim_stuck_leaf(unsigned int leaf)
+{
+	set_knob(TD_SIM_INTERRUPT_EVERY, !!leaf);
+	set_knob(TD_SIM_BUSY_RESUME, !!leaf);
 	set_knob(TD_SIM_BUSY_LEAF, leaf);
 }
 

@@ -11,6 +11,7 @@
  *   busy_interrupt_every
  *			every n-th entry of a memory bundle finds another call waiting
  *   busy_leaf		a SEAMCALL leaf that returns OPERAND_BUSY and does nothing
+ *   busy_resume		1 restricts that to calls that resume a migration leaf
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels

@@ -41,6 +41,9 @@ static atomic_t busy_interrupt_polls;
  */
 static u32 busy_leaf;
 
+/* Test knob: only if that leaf is resumed. */
+static bool busy_resume;
+
 /*
  * Bundles are copied instead of encrypted, and all MACs are zero.  Does not
  * change during a session, see debugfs.c.
@@ -117,11 +120,11 @@ bool tdx_sim_host_call_waiting(void)
 	return every && atomic_inc_return(&busy_interrupt_polls) % every == 0;
 }
 
-bool sim_env_leaf_is_busy(u16 leaf)
+bool sim_env_leaf_is_busy(u16 leaf, bool resumed)
 {
 	u32 busy = READ_ONCE(busy_leaf);
 
-	return busy && leaf == busy;
+	return busy && leaf == busy && (resumed || !READ_ONCE(busy_resume));
 }
 
 void sim_env_debugfs(struct dentry *dir)
@@ -129,6 +132,7 @@ void sim_env_debugfs(struct dentry *dir)
 	debugfs_create_u32("busy_interrupt_every", 0600, dir, &busy_interrupt_every);
 	debugfs_create_u32("interrupt_every", 0600, dir, &interrupt_every);
 	debugfs_create_u32("busy_leaf", 0600, dir, &busy_leaf);
+	debugfs_create_bool("busy_resume", 0600, dir, &busy_resume);
 }
 
 bool sim_env_null_cipher(void)

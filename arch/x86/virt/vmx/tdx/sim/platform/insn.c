@@ -20,6 +20,7 @@
 #include <asm/trapnr.h>
 
 #include "leaves.h"
+#include "mig.h"
 #include "platform.h"
 
 #define ARITH_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
@@ -94,7 +95,7 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	if (leaf == LEAF_MNG_INIT)
 		sim_td_params_change(regs.r[RDX]);
 	sim_env_enter(pt->flags & X86_EFLAGS_IF);
-	if (sim_env_leaf_is_busy(leaf))
+	if (sim_env_leaf_is_busy(leaf, regs.r[R10] & MIGS_COMMAND))
 		regs.r[RAX] = SIM_OPERAND_BUSY | RCX;
 	else
 		tdx_sim_seamcall(&regs);

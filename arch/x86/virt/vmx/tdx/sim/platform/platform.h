@@ -36,7 +36,7 @@ bool sim_cpu_in_vmx_operation(void);
 /* env_kernel.c */
 /* Tell the interrupt poll whether the SEAMCALL was made with IRQs enabled. */
 void sim_env_enter(bool irqs_enabled);
-bool sim_env_leaf_is_busy(u16 leaf);
+bool sim_env_leaf_is_busy(u16 leaf, bool resumed);
 void sim_env_debugfs(struct dentry *dir);
 bool sim_env_null_cipher(void);
 void sim_env_set_null_cipher(bool on);
