@@ -85,7 +85,7 @@ while read -r file; do
 done < <(new_files)
 
 mapfile -t documented < <(cd "$tree" && grep -lE '^/\*\*$' arch/x86/include/uapi/asm/kvm.h \
-	arch/x86/kvm/vmx/tdx_mig*.[ch] arch/x86/virt/vmx/tdx/tdh_mig.c)
+	arch/x86/kvm/vmx/tdx_{mig,servtd}*.[ch] arch/x86/virt/vmx/tdx/tdh_mig.c)
 findings "kernel-doc" "$(cd "$tree" && ./scripts/kernel-doc -none -Wall -Werror "${documented[@]}" 2>&1 ||
 	echo "kernel-doc has failed")"
 
