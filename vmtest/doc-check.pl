@@ -24,6 +24,15 @@ sub slurp {
 	return <$file>;
 }
 
+# slurp_all PATTERN: files whose place may change.
+sub slurp_all {
+	my ($pattern) = @_;
+	my @names = map { substr $_, length "$tree/" } glob "$tree/$pattern";
+
+	die "$tree/$pattern: no such file\n" unless @names;
+	return map { slurp($_) } @names;
+}
+
 sub check {
 	my ($name, @findings) = @_;
 	$passed++ unless @findings;
@@ -82,7 +91,7 @@ sub number {
 # ------------------------------------------------------------ the driver's table
 
 my ($driver) = grep { /\btdx_mig_commands\[KVM_TDX_MIG_CMD_NR_MAX\]/ }
-	map { slurp(substr $_, length "$tree/") } glob "$tree/arch/x86/kvm/vmx/tdx_mig*.c";
+	slurp_all("arch/x86/kvm/vmx/tdx_*.c");
 die "no table of commands in arch/x86/kvm/vmx\n" unless defined $driver;
 my ($table) = $driver =~ /tdx_mig_commands\[\w+\] = \{(.*?)^\};/ms;
 my %row;
@@ -130,7 +139,9 @@ for (split /\n/, $rows) {
 	push @{$entry->{phase_names}}, @from, defined $to ? phases($to) : ();
 }
 
-my ($phase_enum) = slurp("arch/x86/kvm/vmx/tdx_mig.h") =~ /enum tdx_mig_phase \{(.*?)\}/s;
+my ($phase_enum) = join("", slurp_all("arch/x86/kvm/vmx/tdx_*.h")) =~
+	/enum tdx_mig_phase \{(.*?)\}/s;
+die "no phases in arch/x86/kvm/vmx\n" unless defined $phase_enum;
 my %phase = map { $_ => 1 } $phase_enum =~ /\bTDX_MIG_(\w+)/g;
 
 for my $name (@commands) {
@@ -184,8 +195,8 @@ check("commands that do not exist",
 # Names that belong to this interface, in whatever document.
 my $OURS = qr/\b(?:KVM_TDX_|TDX_MIG_|KVM_DEV_TDX_|KVM_DEV_TYPE_TDX_|KVM_CAP_X86_TDX_|
 		KVM_MEMORY_EXIT_FLAG_)[A-Z0-9_]*[A-Z0-9]\b(?![*_])/x;
-my $statuses = slurp("arch/x86/include/asm/shared/tdx_errno.h") .
-	slurp("arch/x86/virt/vmx/tdx/sim/status.h");
+my $statuses = join "", slurp("arch/x86/include/asm/shared/tdx_errno.h"),
+	slurp_all("arch/x86/virt/vmx/tdx/sim/*/status.h");
 
 # The platform has those that KVM does not tell apart from others.
 sub is_status {

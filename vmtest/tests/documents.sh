@@ -20,7 +20,7 @@ uapi=arch/x86/include/uapi/asm/kvm.h
 driver=$(cd "$tree" && grep -l 'tdx_mig_commands\[KVM_' arch/x86/kvm/vmx/*.c)
 
 (cd "$tree" && find Documentation/virt/kvm arch/x86/kvm/vmx "$uapi" include/uapi/linux/kvm.h \
-	arch/x86/include/asm/shared arch/x86/virt/vmx/tdx/sim/status.h -type f |
+	arch/x86/include/asm/shared arch/x86/virt/vmx/tdx/sim -type f |
 	cpio -pdm --quiet "$work/good")
 
 verdict() {
