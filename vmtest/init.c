@@ -13,6 +13,7 @@
  * command line names the test to go on with.
  *
  * A line of /tests.list:  NAME SECONDS MODULE-PARAMETERS COMMAND [ARGUMENT...]
+ * A COMMAND that ends in .ko is a module with KUnit suites; their KTAP is its output.
  * A test that neither ends nor prints a line for SECONDS is killed, and so is one that
  * does not come to an end in many times SECONDS.  How long it takes otherwise is the
  * business of the host, which may be busy.
@@ -43,6 +44,8 @@
 #include <unistd.h>
 
 #define MAX_ARGS	32
+#define MAX_PATTERNS	64
+#define KUNIT_DIR	"/sys/kernel/debug/kunit"
 #define LINE_LEN	1024
 #define MAX_SECONDS	10	/* times the SECONDS of a test */
 #define KILL_SECONDS	60
@@ -54,22 +57,13 @@ static bool failed;
 static char loaded_params[256] = "-";
 static char kvm_module[64] = "kvm-intel";
 
-/* Kernel messages that no run may produce, whatever the tests say. */
-static const char * const splats[] = {
-	"WARNING:", "BUG:", "Oops", "general protection fault", "Kernel panic",
-	"INFO: possible", "INFO: task", "INFO: rcu", "INFO: suspicious",
-	"UBSAN:", "KASAN:", "KCSAN:", "KFENCE:", "kmemleak:", "DEADLOCK", "inconsistent lock state",
-	"SEAMCALL (0x", "SEAMCALL TDH_", "Bad page state", "refcount_t:", "blocked for more than",
-	"soft lockup", "hard LOCKUP", "unable to handle", "invalid opcode:",
+/* The lines of /splats.list: parts of kernel messages. */
+struct patterns {
+	char *texts[MAX_PATTERNS];
+	int nr;
 };
 
-/* Kernel log lines that contain one of the above and are harmless. */
-static const char * const harmless[] = {
-	"kmemleak: Kernel memory leak detector initialized",
-	"kmemleak: Automatic memory scanning thread",
-	/* TDH.SYS.SHUTDOWN: tdx_mig_module_update_test makes it busy, as nothing could undo it. */
-	"SEAMCALL (0x0000000000000034) failed: 0x8000020000000001",
-};
+static struct patterns splats, harmless;
 
 static double now(void)
 {
@@ -155,10 +149,23 @@ static const char *boot_option(const char *key)
 	return value;
 }
 
+static int insert_module(const char *path, const char *args)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, args, 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* Load a module, unless it is there already, or built in. */
 static int load_module(const char *name, const char *params)
 {
 	char path[256], args[256];
-	int fd, ret;
+	int ret;
 	char *p;
 
 	snprintf(path, sizeof(path), "/modules/%s.ko", name);
@@ -166,14 +173,8 @@ static int load_module(const char *name, const char *params)
 	for (p = args; *p; p++)
 		if (*p == ',')
 			*p = ' ';
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	ret = syscall(SYS_finit_module, fd, args, 0);
-	if (ret)
-		ret = errno == EEXIST ? 0 : -errno;
-	close(fd);
-	return ret;
+	ret = insert_module(path, args);
+	return ret == -ENOENT || ret == -EEXIST ? 0 : ret;
 }
 
 static int unload_module(const char *name)
@@ -217,6 +218,57 @@ static bool set_modules(const char *params)
 	return true;
 }
 
+/*
+ * Load a module with KUnit suites, which run as they are loaded, print the KTAP that
+ * they leave in debugfs, and unload it.  No suite of KUnit's is there otherwise.
+ */
+static int run_kunit(const char *module)
+{
+	char name[64], path[512], line[LINE_LEN];
+	const char *base = strrchr(module, '/');
+	int ret, suites = 0;
+	struct dirent *d;
+	DIR *dir;
+	FILE *f;
+
+	snprintf(name, sizeof(name), "%s", base ? base + 1 : module);
+	name[strcspn(name, ".")] = 0;
+	ret = insert_module(module, "");
+	if (ret) {
+		printf("%s cannot be loaded: %s\n", module, strerror(-ret));
+		return 1;
+	}
+	dir = opendir(KUNIT_DIR);
+	while (dir && (d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), KUNIT_DIR "/%s/results", d->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		while (fgets(line, sizeof(line), f))
+			fputs(line, stdout);
+		fclose(f);
+		suites++;
+	}
+	if (dir)
+		closedir(dir);
+	if (!suites)
+		printf("%s has left no results in " KUNIT_DIR "\n", module);
+	ret = unload_module(name);
+	if (ret)
+		printf("%s cannot be unloaded: %s\n", name, strerror(-ret));
+	fflush(stdout);
+	return ret || !suites;
+}
+
+static bool is_module(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > 3 && !strcmp(path + len - 3, ".ko");
+}
+
 static void exec_test(char **argv, int out)
 {
 	int null = open("/dev/null", O_RDONLY);
@@ -229,6 +281,8 @@ static void exec_test(char **argv, int out)
 	setenv("HOME", "/tmp", 1);
 	if (chdir("/tmp"))
 		_exit(126);
+	if (is_module(argv[0]))
+		_exit(run_kunit(argv[0]));
 	execv(argv[0], argv);
 	dprintf(2, "cannot run %s: %s\n", argv[0], strerror(errno));
 	_exit(127);
@@ -367,45 +421,42 @@ static void run_list(const char *first)
 	set_modules("-");
 }
 
-/* KUnit ran at boot; its KTAP waits in debugfs. */
-static void report_kunit(void)
+/* What no run may produce, and behind "- " what is harmless all the same. */
+static void read_splats(const char *path)
 {
-	char path[512], line[LINE_LEN];
-	struct dirent *d;
-	FILE *f;
-	DIR *dir = opendir("/sys/kernel/debug/kunit");
+	char line[LINE_LEN];
+	struct patterns *p;
+	FILE *f = fopen(path, "re");
 
-	if (!dir)
-		return;
-	while ((d = readdir(dir))) {
-		if (d->d_name[0] == '.')
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!*line || *line == '#')
 			continue;
-		snprintf(path, sizeof(path), "/sys/kernel/debug/kunit/%s/results", d->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		report("# start kunit-%s", d->d_name);
-		while (fgets(line, sizeof(line), f)) {
-			line[strcspn(line, "\n")] = 0;
-			report("%s", line);
-		}
-		fclose(f);
-		report("# end kunit-%s status 0 0", d->d_name);
+		p = strncmp(line, "- ", 2) ? &splats : &harmless;
+		if (p->nr == MAX_PATTERNS)
+			fail("%s: too many lines", path);
+		else
+			p->texts[p->nr++] = strdup(p == &harmless ? line + 2 : line);
 	}
-	closedir(dir);
+	if (f)
+		fclose(f);
+	if (!splats.nr)
+		fail("%s: no kernel message is known to be bad", path);
+}
+
+static bool matches(const char *line, const struct patterns *p)
+{
+	int i;
+
+	for (i = 0; i < p->nr; i++)
+		if (strstr(line, p->texts[i]))
+			return true;
+	return false;
 }
 
 static bool is_splat(const char *line)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(harmless); i++)
-		if (strstr(line, harmless[i]))
-			return false;
-	for (i = 0; i < ARRAY_SIZE(splats); i++)
-		if (strstr(line, splats[i]))
-			return true;
-	return false;
+	return matches(line, &splats) && !matches(line, &harmless);
 }
 
 static void scan_kernel_log(void)
@@ -428,7 +479,6 @@ static void scan_kernel_log(void)
 		text = strchr(record, ';');
 		text = text ? text + 1 : record;
 		text[strcspn(text, "\n")] = 0;
-		/* Lines of user space, this program's included, prove nothing. */
 		if (is_splat(text))
 			fail("kernel log: %s", text);
 	}
@@ -497,11 +547,10 @@ int main(void)
 	report("# vmtest: first test after %.2f s", now());
 
 	snprintf(first, sizeof(first), "%s", boot_option("vmtest.first"));
-	if (!*first)
-		report_kunit();
 	run_list(first);
 	trigger_kmemleak();
 	audit_pages();
+	read_splats("/splats.list");
 	scan_kernel_log();
 
 	nonce = boot_option("vmtest.nonce");

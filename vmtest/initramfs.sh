@@ -22,6 +22,7 @@ trap 'rm -f "$spec" "$out.tmp"' EXIT
 	echo "dir /tmp 0755 0 0"
 	echo "file /init $init 0755 0 0"
 	echo "file /tests.list $list 0644 0 0"
+	echo "file /splats.list $TOP/vmtest/splats.list 0644 0 0"
 	find "$obj/virt" "$obj/arch/x86/kvm" "$obj/drivers/virt" -name '*.ko' | while read -r ko; do
 		echo "file /modules/$(basename "$ko") $ko 0644 0 0"
 	done

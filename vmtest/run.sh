@@ -31,6 +31,7 @@ rm -rf "$dir"
 mkdir -p "$dir"
 nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 echo "$nonce" >"$dir/nonce"
+cp "$list" "$dir/tests.list"
 : >"$dir/results.log"
 : >"$dir/console.log"
 

@@ -28,14 +28,13 @@ mkdir -p "$tests"
 
 "$TOP/vmtest/selftests.sh" "$obj" "$tests"
 
-gcc -static -O2 -Wall -Wextra -Werror -o "$tests/init" "$TOP/vmtest/init.c"
+build_init "$tests/init"
 
 # NAME SECONDS PARAMETERS COMMAND: what runs, with how long it may be silent on this kernel.
-awk -v slow="$slow" -v only="$only" '
-	/^ *(#|$)/ { next }
-	only == "" || $1 == only { $2 *= slow; print }' "$list" >"$tests/tests.list"
+lines_of "$list" | awk -v slow="$slow" -v only="$only" \
+	'only == "" || $1 == only { $2 *= slow; print }' >"$tests/tests.list"
 [ -s "$tests/tests.list" ] || die "no test is called '$only'" \
-	"the names are:$(awk '!/^ *(#|$)/ { printf " %s", $1 }' "$list")"
+	"the names are:$(lines_of "$list" | awk '{ printf " %s", $1 }')"
 
 mapfile -t programs < <(awk '{ for (i = 4; i <= NF; i++) if (sub(/^\/tests\//, "", $i)) print $i }' \
 	"$tests/tests.list" | sort -u)
@@ -51,11 +50,4 @@ done
 say "booting the machine: ${#programs[@]} test programs"
 "$TOP/vmtest/boots.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$tests/tests.list" \
 	"${options[@]}"
-if [ -n "$only" ]; then
-	echo "$only" >"$run/must-run.list"
-elif [ "$list" = "$TOP/vmtest/amd.list" ]; then
-	awk '!/^ *(#|$)/ { print $1 }' "$list" >"$run/must-run.list"
-else
-	cp "$TOP/vmtest/must-run.list" "$run/must-run.list"
-fi
 "$TOP/vmtest/judge.sh" "$run"

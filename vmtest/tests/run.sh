@@ -11,25 +11,30 @@ trap 'rm -rf "$work"' EXIT
 n=0
 bad=0
 
+# verdict NAME STATUS OUTPUT: the result of a case.
+verdict() {
+	n=$((n + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $n $1"
+	else
+		echo "not ok $n $1"
+		printf '# %s\n' "${3//$'\n'/$'\n# '}"
+		bad=$((bad + 1))
+	fi
+}
+
 # check NAME TOTALS PATTERN...: judge $run; the last line must be TOTALS and for each
 # PATTERN there must be a line; the exit status must fit.
 check() {
-	local name=$1 totals=$2 pattern out ret=0 good=1
+	local name=$1 totals=$2 pattern out ret=0 spoilt=0
 	shift 2
-	n=$((n + 1))
 	out=$("$TOP/vmtest/judge.sh" "$run" 2>&1) || ret=$?
-	[ "$(tail -n 1 <<<"$out")" = "$totals" ] || good=0
-	case $totals in *', 0 failed,'*) [ $ret -eq 0 ] ;; *) [ $ret -ne 0 ] ;; esac || good=0
+	[ "$(tail -n 1 <<<"$out")" = "$totals" ] || spoilt=1
+	case $totals in *', 0 failed,'*) [ $ret -eq 0 ] ;; *) [ $ret -ne 0 ] ;; esac || spoilt=1
 	for pattern; do
-		grep -q -- "$pattern" <<<"$out" || good=0
+		grep -q -- "$pattern" <<<"$out" || spoilt=1
 	done
-	if [ $good -eq 1 ]; then
-		echo "ok $n $name"
-	else
-		echo "not ok $n $name"
-		sed 's/^/# /' <<<"$out"
-		bad=$((bad + 1))
-	fi
+	verdict "$name" $spoilt "$out"
 }
 
 # A fresh copy of the good run, to be spoilt.
@@ -58,7 +63,7 @@ check "a failed case shows what it said" "5 passed, 1 failed, 1 skipped" \
 fresh
 edit results.log 's/^    ok 2/    not ok 2/; s/^ok 1 tdx_mig/not &/'
 check "a failed nested case counts once" "5 passed, 1 failed, 1 skipped" \
-	"FAIL kunit-tdx_mig: illegal_arcs"
+	"FAIL tdx_mig_kunit: illegal_arcs"
 
 fresh
 edit results.log '/^# verdict/d'
@@ -113,6 +118,39 @@ check "a test that ends before its plan is done fails" "5 passed, 1 failed, 1 sk
 	"FAIL tdx_vm_test: 2 of 3 planned results"
 
 fresh
+edit results.log '/^1\.\.3/d'
+check "a test of this series without a plan fails" "6 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_vm_test: no plan, and exit status 0"
+
+fresh
+edit results.log '/^TAP version 13/,/^# PASSED/d'
+check "a test of this series that says nothing fails" "3 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_vm_test: no plan, and exit status 0"
+
+fresh
+edit results.log '/^TAP version 13/,/^# PASSED/c 1..0'
+check "a test of this series that plans nothing fails" "3 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_vm_test: no case, and exit status 0"
+
+fresh
+edit results.log '/^KTAP version 1/,/^ok 1 tdx_mig/c tdx_mig_kunit has left no results'
+check "a KUnit module that leaves no results fails" "4 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_mig_kunit: no plan" "^     tdx_mig_kunit has left no results"
+
+fresh
+edit results.log '/^    ok 2 illegal_arcs/d'
+check "a KUnit suite that ends before its plan is done fails" "5 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_mig_kunit: 1 of 2 planned results"
+
+fresh
+edit results.log '/^# end tdx_mig_kunit/i KTAP version 1\n1..1\n    1..1\n    ok 1 third\nok 1 other'
+check "a KUnit module may have two suites" "7 passed, 0 failed, 1 skipped" passed
+
+fresh
+edit results.log '/^# end tdx_mig_kunit/i KTAP version 1\n1..1\n    1..1\n    not ok 1 third\nnot ok 1 other'
+check "and both count" "6 passed, 1 failed, 1 skipped" "FAIL tdx_mig_kunit: third"
+
+fresh
 edit results.log 's/^# end tdx_vm_test status 0/# end tdx_vm_test signal 11/'
 check "a crash after the last case fails" "6 passed, 1 failed, 1 skipped" \
 	"FAIL tdx_vm_test: killed by signal 11"
@@ -129,23 +167,28 @@ check "a test without TAP fails by its exit status" "5 passed, 1 failed, 1 skipp
 
 fresh
 edit results.log 's/^ok 2 tdx_vm.*/& # SKIP no second CPU/'
-check "a skipped case of a must-run test fails" "5 passed, 1 failed, 2 skipped" \
-	"FAIL tdx_vm_test: is on the must-run list and skipped"
+check "a skipped case of a test of the list fails" "5 passed, 1 failed, 2 skipped" \
+	"FAIL tdx_vm_test: skipped"
 
 fresh
 edit results.log 's/^ok 2 tdx_vm.*/1..0 # SKIP - Requirement not met\n& # SKIP unknown/'
 check "a case that skips as if it were a whole test is one case" \
-	"5 passed, 1 failed, 2 skipped" "FAIL tdx_vm_test: is on the must-run list and skipped"
+	"5 passed, 1 failed, 2 skipped" "FAIL tdx_vm_test: skipped"
 
 fresh
 edit results.log '/^# start tdx_vm_test/,/^# end tdx_vm_test/d'
-check "a must-run test that did not run fails" "3 passed, 1 failed, 1 skipped" \
-	"FAIL tdx_vm_test: is on the must-run list and did not run"
+check "a test of the list that did not run fails" "3 passed, 1 failed, 1 skipped" \
+	"FAIL tdx_vm_test: did not run"
 
 fresh
-: >"$run/must-run.list"
-check "an empty must-run list fails" "6 passed, 1 failed, 1 skipped" \
-	"FAIL the must-run list is empty"
+: >"$run/tests.list"
+check "an empty list of tests fails" "6 passed, 1 failed, 1 skipped" \
+	"FAIL the list of tests is empty"
+
+fresh
+rm "$run/tests.list"
+check "a list of tests that is missing fails" "6 passed, 1 failed, 1 skipped" \
+	"FAIL the list of tests is empty"
 
 fresh
 edit console.log '2a [    5.000000] WARNING: CPU: 0 PID: 77 at arch/x86/kvm/vmx/tdx.c:1234'
@@ -171,12 +214,43 @@ echo 1 >"$run/status"
 check "an emulator error fails the run" "6 passed, 1 failed, 1 skipped" \
 	"FAIL the emulator ended with status 1"
 
+# ------------------------------------------------------------ what no kernel may say
+
+gcc -O2 -Wall -Wextra -Werror -o "$work/splats" "$here/splats.c"
+splats=$TOP/vmtest/splats.list
+
+# seen_by LINE: who takes a line of the kernel for one that it may not say.
+seen_by() {
+	local out
+	fresh
+	printf '[    5.000000] %s\r\n' "$1" >>"$run/console.log"
+	out=$("$TOP/vmtest/judge.sh" "$run" || true)
+	! grep -q '^FAIL console: ' <<<"$out" || echo judge
+	out=$("$work/splats" "$splats" <<<"$1")
+	[ -z "$out" ] || echo init
+	rm -rf "$run"
+}
+
+unseen=
+while IFS= read -r line; do
+	case $line in
+	'- '*) [ -z "$(seen_by "${line#- }")" ] || unseen+="$line"$'\n' ;;
+	*) [ "$(seen_by "a $line of mm" | paste -sd ' ')" = "judge init" ] || unseen+="$line"$'\n' ;;
+	esac
+done < <(lines_of "$splats")
+verdict "init and the judge see what no kernel may say, and nothing else" \
+	"${#unseen}" "$unseen"
+
+out=$(echo harmless | "$work/splats" "$work/missing.list" 2>&1) || true
+verdict "init fails without the list of what no kernel may say" \
+	"$(grep -q '^# failure: .*/missing.list' <<<"$out"; echo $?)" "$out"
+
 # The good run in two boots: the first one dies in tdx_vm_test.
 fresh_boots() {
 	fresh
 	cp -r "$here/good" "$run/boot2"
 	edit results.log '/^ok 3 tdx_vm/,$d'
-	edit boot2/results.log '/^# start kunit/,/^# end tdx_vm/d'
+	edit boot2/results.log '/^# start tdx_mig_kunit/,/^# end tdx_vm/d'
 	edit boot2/results.log 's/^# verdict 0123456789abcdef/# verdict 2222222222222222/'
 	echo 2222222222222222 >"$run/boot2/nonce"
 }
@@ -267,23 +341,15 @@ boot() {
 	[ -z "${scan:-}" ] || : >"$SCENARIO.scan"
 	PATH=$work/bin:$PATH ACCEL=kvm SHOW=none QUIET=1 "$TOP/vmtest/boots.sh" "$run" \
 		/dev/null /dev/null "$list" >"$work/boots.log" 2>&1 || sed 's/^/# /' "$work/boots.log"
-	awk '{ print $1 }' "$list" >"$run/must-run.list"
 }
 
 # boots NAME NR: so many boots there were.
 boots() {
 	local nr=1
-	n=$((n + 1))
 	while [ -d "$run/boot$((nr + 1))" ]; do
 		nr=$((nr + 1))
 	done
-	if [ "$nr" -eq "$2" ]; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		echo "# $nr boots"
-		bad=$((bad + 1))
-	fi
+	verdict "$1" "$((nr - $2))" "$nr boots"
 }
 
 boot ok ok ok ok
@@ -316,7 +382,7 @@ boots "and it is booted again twice" 3
 
 boot die die die ok
 check "three tests in a row are no fault of the tests" "3 passed, 4 failed, 0 skipped" \
-	"FAIL test3: did not end" "FAIL test4: is on the must-run list and did not run"
+	"FAIL test3: did not end" "FAIL test4: did not run"
 
 boot ok hang ok ok
 check "a test hangs the machine" "7 passed, 1 failed, 0 skipped" \
@@ -330,7 +396,7 @@ boot ok ok unload ok
 check "a machine that dies between two tests is booted until it does so at once" \
 	"4 passed, 4 failed, 0 skipped" "FAIL no verdict -- the machine died after test2" \
 	"FAIL no verdict -- the machine died before its first test" \
-	"FAIL test4: is on the must-run list and did not run"
+	"FAIL test4: did not run"
 
 scan=1 boot ok ok ok ok
 check "a machine that dies after the last test" "8 passed, 1 failed, 0 skipped" \
@@ -351,15 +417,9 @@ gcc -O2 -Wall -Wextra -Werror -o "$work/limits" "$here/limits.c"
 # limits NAME PATTERN SCRIPT: what init makes of a test with a limit of one second.
 limits() {
 	local out ret=0
-	n=$((n + 1))
 	out=$("$work/limits" "$3" 2>&1) || ret=$?
-	if [ $ret -eq 0 ] && grep -q -- "$2" <<<"$out"; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		sed 's/^/# /' <<<"$out"
-		bad=$((bad + 1))
-	fi
+	grep -q -- "$2" <<<"$out" || ret=1
+	verdict "$1" $ret "$out"
 }
 
 limits "a test may take its time as long as it says something" "^# end test status 0" \
@@ -370,6 +430,15 @@ limits "half a line is no progress" "^# failure: test: no progress within 1 seco
 	'while :; do printf .; sleep 0.2; done'
 limits "a test that talks for ever is killed" "^# failure: test: no end within 10 seconds" \
 	'while :; do echo still here; sleep 0.2; done'
+
+# ---------------------------------------------------------------------- the lists
+
+unlisted=$(cd "$TOP/tools/testing/selftests/kvm/x86_64" && printf '%s\n' *_test.c | sed 's/\.c$//' |
+	grep -vxFf <(lines_of "$TOP/vmtest/tests.list" | awk '{ sub(/^\/tests\//, "", $4); print $4 }') || true)
+verdict "each test program has a line in tests.list" "${#unlisted}" "$unlisted"
+
+double=$(lines_of "$TOP/vmtest/tests.list" | awk '{ print $1 }' | sort | uniq -d)
+verdict "no two lines of tests.list have the same name" "${#double}" "$double"
 
 echo "1..$n"
 [ "$bad" -eq 0 ]
