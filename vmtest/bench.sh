@@ -16,7 +16,7 @@ seconds=$((900 * ${SLOW:-1}))
 mkdir -p "$tests"
 
 "$TOP/vmtest/selftests.sh" "$obj" "$tests"
-gcc -static -O2 -Wall -Wextra -Werror -o "$tests/init" "$TOP/vmtest/init.c"
+build_init "$tests/init"
 
 echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}" >"$tests/bench.list"
 "$TOP/vmtest/initramfs.sh" "$tests/bench.cpio" "$obj" "$tests/init" "$tests/bench.list" \
@@ -25,10 +25,7 @@ echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}" >"$te
 # The emulator takes longer for memory that it touches for the first time, and for all
 # CPUs at once.
 say "booting the machine; this takes some minutes"
-PREALLOC=on SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/bench.cpio" \
-	"$tests/bench.list" tdxsim=on
-echo bench >"$run/must-run.list"
-if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then
+if ! PREALLOC=on boot_and_judge "$run" "$obj" "$tests/bench.cpio" "$tests/bench.list"; then
 	cat "$run/judgement"
 	die "the benchmark failed" "all that the machine said is in $run"
 fi

@@ -19,30 +19,17 @@ rm -rf "$tree"
 mkdir -p "$tree" "$obj"
 find "$base" -mindepth 1 -maxdepth 1 ! -name .git ! -name .complete -exec cp -al -t "$tree" {} +
 
-cc=gcc
-if command -v ccache >/dev/null; then
-	cc="ccache gcc"
-	export CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1
-	export KBUILD_BUILD_TIMESTAMP='' KBUILD_BUILD_USER=tdx-mig KBUILD_BUILD_HOST=vmtest
-fi
-
-# Symbols that are not there yet are dropped.
 configure() {
-	rm -rf "$dir/config"
-	mkdir -p "$dir/config"
-	make -s -C "$tree" O="$dir/config" tinyconfig
 	# The base itself has warnings with W=1, so they must not be errors.
 	printf '# CONFIG_%s is not set\n' WERROR KVM_WERROR >"$dir/bisect.config"
-	(cd "$tree" && ./scripts/kconfig/merge_config.sh -m -O "$dir/config" "$dir/config/.config" \
-		"$TOP/vmtest/kernel.config" "$dir/bisect.config")
-	make -s -C "$tree" O="$dir/config" olddefconfig
+	merge_config "$tree" "$dir/config" "$TOP/vmtest/kernel.config" "$dir/bisect.config"
 	cmp -s "$dir/config/.config" "$obj/.config" || cp "$dir/config/.config" "$obj/.config"
 }
 
 # build NAME: the tree as it is.
 build() {
 	configure >/dev/null 2>&1 || die "the kernel cannot be configured: $1"
-	make -C "$tree" O="$obj" CC="$cc" W=1 -j"${JOBS:-$(nproc)}" bzImage modules >"$dir/$1.log" 2>&1
+	kbuild "$tree" "$obj" W=1 bzImage modules >"$dir/$1.log" 2>&1
 }
 
 # warnings NAME: those of a build, without line numbers.
@@ -50,7 +37,6 @@ warnings() {
 	sed -n 's/^\(.*\.[chS]\):[0-9:]* warning: /\1: /p' "$dir/$1.log" | LC_ALL=C sort -u
 }
 
-failed=0
 mails=()
 for series in product selftests sim; do
 	mapfile -t -O "${#mails[@]}" mails < <(find "$BUILD/series/$series" -name '0*.patch' ! -name '0000-*' | sort)

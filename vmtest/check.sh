@@ -8,8 +8,6 @@
 
 obj=$1
 base=$2
-passed=0
-failed=0
 skipped=0
 parts=()
 

@@ -20,13 +20,10 @@ rm -f "$out/report.txt" "$out/migration.svg"
 # The migration TD, and the headers of the kernel that all parts need.
 "$TOP/vmtest/selftests.sh" "$obj" "$BUILD/tests" x86/tdx_migtd
 for part in demo demo/guest; do
-	make -s -C "$TOP/$part" O="$parts/${part##*/}" KHDR="$obj/usr/include" all \
-		>"$parts/${part##*/}.log" 2>&1 || {
-		tail -n 20 "$parts/${part##*/}.log" >&2
-		die "$part does not build"
-	}
+	logged "$parts/${part##*/}.log" "$part does not build" \
+		make -s -C "$TOP/$part" O="$parts/${part##*/}" KHDR="$obj/usr/include" all
 done
-gcc -static -O2 -Wall -Wextra -Werror -o "$parts/init" "$TOP/vmtest/init.c"
+build_init "$parts/init"
 
 case " ${DEMO_ARGS:-} " in
 *' --help '*) exec "$parts/demo/demo" --help ;;
@@ -42,9 +39,8 @@ END
 	"$BUILD/guest/arch/x86/boot/bzImage" "$parts/guest/initramfs.cpio"
 
 say "booting the machine; everything below runs in it"
-SHOW=demo "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$parts/machine.cpio" \
-	"$parts/tests.list" tdxsim=on
-echo demo >"$run/must-run.list"
+verdict=0
+boot_and_judge "$run" "$obj" "$parts/machine.cpio" "$parts/tests.list" || verdict=1
 
 # What was shown, without the status lines that others have replaced.
 perl -ne 'next if /^# /; pop @line if s/^\e\[A\e\[K//; push @line, $_; END { print @line }' \
@@ -57,7 +53,7 @@ else
 	picture="none: $(cat "$parts/picture.log")"
 fi
 
-if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then
+if [ $verdict -ne 0 ]; then
 	cat "$run/judgement"
 	die "the migration failed" "all that the machine said is in $run" "picture: $picture"
 fi

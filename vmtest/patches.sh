@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
 # Shared by the scripts that turn patches/ into a tree or into mails: what
 # patches/series says, where a new file goes, and how a patch is applied.
 
-# The patches, in order, or those of one of the series (product, selftests, sim).
-patch_names() {
-	sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$TOP/patches/series" | grep "^${1:-}" || true
-}
+# The patches, in order.
+patch_names() { sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$TOP/patches/series"; }
 
 # patch_new_files PATCH: the files of this repository that land with it.
 patch_new_files() {
@@ -69,6 +68,31 @@ apply_patch() {
 		die "$patch does not apply to $base" \
 			"the hunks named above have to be adapted to this base"
 	}
+}
+
+# init_repository DIR: a git repository that takes patches as commits.
+init_repository() {
+	git -C "$1" init -q -b series
+	git -C "$1" config user.name "$(git -C "$TOP" config user.name || echo tdx-mig)"
+	git -C "$1" config user.email "$(git -C "$TOP" config user.email || echo tdx-mig@localhost)"
+	git -C "$1" config core.hooksPath /dev/null
+}
+
+# commit_patch DIR PATCH [TRAILER]: commit what a patch has brought, as its author.
+commit_patch() {
+	local dir=$1 info=$1/.git/mail.info
+
+	git -C "$dir" mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$2" >"$info"
+	git -C "$dir" add -A -f
+	{
+		sed -n 's/^Subject: //p' "$info"
+		echo
+		cat "$dir/.git/mail.msg"
+		[ -z "${3:-}" ] || echo "$3"
+	} | GIT_AUTHOR_NAME=$(sed -n 's/^Author: //p' "$info") \
+		GIT_AUTHOR_EMAIL=$(sed -n 's/^Email: //p' "$info") \
+		GIT_AUTHOR_DATE=$(sed -n 's/^Date: //p' "$info") \
+		git -C "$dir" commit -q -F -
 }
 
 # Every new file lands with a patch, and only with one.

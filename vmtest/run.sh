@@ -50,19 +50,9 @@ kvm) cpu=host ;;
 esac
 
 case ${SHOW:-results} in
-results) tail -n +1 -F "$dir/results.log" 2>/dev/null | "$TOP/vmtest/watch.sh" & ;;
+results) tail -n +1 -F "$dir/results.log" 2>/dev/null | perl "$TOP/vmtest/watch.pl" & ;;
 console) tail -n +1 -F "$dir/console.log" 2>/dev/null & ;;
-demo)
-	# Lines end with a carriage return when the next one is to replace them.
-	tail -n +1 -F "$dir/results.log" 2>/dev/null | perl -e '
-		$| = 1;
-		while (sysread STDIN, $buf, 4096, length $buf) {
-			while ($buf =~ s/^([^\r\n]*[\r\n])//) {
-				my $line = $1;
-				print $line unless $line =~ /^# /;
-			}
-		}' &
-	;;
+demo) tail -n +1 -F "$dir/results.log" 2>/dev/null | perl "$TOP/vmtest/show.pl" & ;;
 *) sleep infinity & ;;
 esac
 watcher=$!

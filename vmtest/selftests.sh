@@ -14,10 +14,8 @@ tree=$BUILD/tree
 kvm=$tree/tools/testing/selftests/kvm
 mkdir -p "$out"
 
-make -s -C "$tree" O="$obj" headers >"$out/headers.log" 2>&1 || {
-	tail -n 20 "$out/headers.log" >&2
-	die "the kernel headers cannot be installed"
-}
+logged "$out/headers.log" "the kernel headers cannot be installed" \
+	make -s -C "$tree" O="$obj" headers
 
 # The names of all programs, those of the base from the list of the AMD machine.
 all_programs() {
@@ -26,7 +24,7 @@ all_programs() {
 	for source in "$TOP"/tools/testing/selftests/kvm/x86_64/*.c; do
 		echo "x86/$(basename "$source" .c)"
 	done
-	awk '!/^ *(#|$)/ { sub(/.*\//, "", $4); print $4 }' "$TOP/vmtest/amd.list" | sort -u |
+	lines_of "$TOP/vmtest/amd.list" | awk '{ sub(/.*\//, "", $4); print $4 }' | sort -u |
 		while read -r program; do
 			[ ! -f "$kvm/x86/$program.c" ] || program=x86/$program
 			echo "$program"
@@ -39,8 +37,6 @@ else
 	programs=("$@")
 fi
 
-cc=gcc
-! command -v ccache >/dev/null || cc="ccache gcc"
 say "building the selftests"
 make -C "$kvm" OUTPUT="$out" CC="$cc" ARCH=x86 KHDR_INCLUDES="-isystem $obj/usr/include" \
 	LDFLAGS=-static -j"${JOBS:-$(nproc)}" "${programs[@]/#/$out/}" >"$out/build.log" 2>&1 || {

@@ -17,25 +17,8 @@ obj=$2
 what=$3
 tree=$BUILD/tree
 dir=$BUILD/series-check
-passed=0
-failed=0
 "$TOP/vmtest/deps.sh" static
 mkdir -p "$dir"
-
-result() {
-	if [ "$2" -eq 0 ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		printf 'FAIL %s\n' "$1"
-	fi
-}
-
-# A check whose findings are its output.
-findings() {
-	[ -z "$2" ] || printf '%s\n' "$2" | head -n 5
-	result "$1" "$([ -z "$2" ]; echo $?)"
-}
 
 # allowed MAIL: without what vmtest/mails.allow justifies for it: PATTERN TYPE -- REASON.
 allowed() {
@@ -46,12 +29,16 @@ allowed() {
 	{ for (type in allow) if (index($0, ":" type ":")) next; print }' "$TOP/vmtest/mails.allow" -
 }
 
-if "$TOP/vmtest/series.sh" "$base" >"$dir/series.log" 2>&1; then
-	result "the mails end at the tree that is tested" 0
-else
-	cat "$dir/series.log"
-	result "the mails end at the tree that is tested" 1
-fi
+# checked NAME LOG COMMAND...: a check whose result is the exit status of a command.
+checked() {
+	local name=$1 log=$2 ret=0
+	shift 2
+	"$@" >"$log" 2>&1 || ret=1
+	[ "$ret" -eq 0 ] || tail -n 20 "$log"
+	result "$name" "$ret"
+}
+
+checked "the mails end at the tree that is tested" "$dir/series.log" "$TOP/vmtest/series.sh" "$base"
 
 mapfile -t mails < <(cd "$BUILD/series" && printf '%s\n' product/*.patch selftests/*.patch sim/*.patch |
 	grep -v /0000-)
@@ -89,9 +76,8 @@ mapfile -t documented < <(cd "$tree" && grep -lE '^/\*\*$' arch/x86/include/uapi
 findings "kernel-doc" "$(cd "$tree" && ./scripts/kernel-doc -none -Wall -Werror "${documented[@]}" 2>&1 ||
 	echo "kernel-doc has failed")"
 
-"$TOP/vmtest/uapi-check.sh" "$obj/usr/include" >"$dir/uapi.log" 2>&1 && ret=0 || ret=1
-[ "$ret" -eq 0 ] || cat "$dir/uapi.log"
-result "the uapi header as C, C++ and for 32 bits" "$ret"
+checked "the uapi header as C, C++ and for 32 bits" "$dir/uapi.log" \
+	"$TOP/vmtest/uapi-check.sh" "$obj/usr/include"
 
 if [ "$what" = full ]; then
 	# Only folders that have documents of the series; their neighbours may warn.
@@ -107,9 +93,7 @@ if [ "$what" = full ]; then
 	findings "the documents: warnings" "$(grep -E 'WARNING|ERROR|warning:|error:' "$dir/docs.log" |
 		grep -E 'tdx|virt/kvm/(api|locking|index|devices/index)\.rst' || true)"
 
-	"$TOP/vmtest/bisect.sh" "$base" >"$dir/bisect.log" 2>&1 && ret=0 || ret=1
-	[ "$ret" -eq 0 ] || tail -n 20 "$dir/bisect.log"
-	result "the kernel builds after each patch" "$ret"
+	checked "the kernel builds after each patch" "$dir/bisect.log" "$TOP/vmtest/bisect.sh" "$base"
 
 	# configuration LABEL SYMBOL...: build the last tree with them instead.
 	configuration() {
@@ -129,5 +113,4 @@ if [ "$what" = full ]; then
 	configuration without-tdx '# CONFIG_KVM_INTEL_TDX is not set' '# CONFIG_KVM_INTEL_TDX_MIG is not set'
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+totals

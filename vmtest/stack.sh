@@ -27,22 +27,6 @@ copy_base() {
 	done | (cd "$1" && cpio -pdmu --quiet "$2")
 }
 
-commit_patch() {
-	local info=$stack/.git/mail.info
-
-	git_stack mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$1" >"$info"
-	git_stack add -A -f
-	{
-		sed -n 's/^Subject: //p' "$info"
-		echo
-		cat "$stack/.git/mail.msg"
-		echo "Series: ${1%%/*}"
-	} | GIT_AUTHOR_NAME=$(sed -n 's/^Author: //p' "$info") \
-		GIT_AUTHOR_EMAIL=$(sed -n 's/^Email: //p' "$info") \
-		GIT_AUTHOR_DATE=$(sed -n 's/^Date: //p' "$info") \
-		git_stack commit -q --allow-empty -F -
-}
-
 stack_out() {
 	local patch
 
@@ -50,17 +34,14 @@ stack_out() {
 		"write it back with 'make unstack', or remove it"
 	check_landings
 	mkdir -p "$stack"
-	git_stack init -q -b series
-	git_stack config user.name "$(git -C "$TOP" config user.name || echo tdx-mig)"
-	git_stack config user.email "$(git -C "$TOP" config user.email || echo tdx-mig@localhost)"
-	git_stack config core.hooksPath /dev/null
+	init_repository "$stack"
 	copy_base "$base" "$stack"
 	git_stack add -A -f
 	git_stack commit -q -m base
 	git_stack tag base
 	while read -r patch; do
 		apply_patch "$base" "$stack" "$patch"
-		commit_patch "$patch"
+		commit_patch "$stack" "$patch" "Series: ${patch%%/*}"
 	done < <(patch_names)
 	say "build/stack: $(git_stack rev-list --count base..) commits on top of tag base"
 }
@@ -90,38 +71,12 @@ write_patch() {
 
 # Where all that is in a folder lands with one patch, name the folder.
 name_folders() {
-	perl -e '
-		my @lines = <>;
-		my (%patch, %other, @out);
-		for (@lines) {
-			next unless /^([^#]\S*) # \+ (.*)/;
-			$patch{$_} = $1 for split / /, $2;
-		}
-		for my $file (keys %patch) {
-			my $dir = $file;
-			while ($dir =~ s,/[^/]*$,,) {
-				$other{$dir}{$patch{$file}} = 1;
-			}
-		}
-		for (@lines) {
-			if (/^([^#]\S*) # \+ (.*)/) {
-				my ($name, %seen) = ($1);
-				my @names;
-				for my $file (split / /, $2) {
-					my $best = $file;
-					my $dir = $file;
-					$best = $dir while $dir =~ s,/[^/]*$,, && keys %{$other{$dir}} == 1;
-					push @names, $best unless $seen{$best}++;
-				}
-				$_ = "$name # + @names\n";
-			}
-			print;
-		}' "$1" >"$1.tmp"
+	perl "$TOP/vmtest/name-folders.pl" "$1" >"$1.tmp"
 	mv "$1.tmp" "$1"
 }
 
 stack_in() {
-	local commit series name file files edits news n=0 last=
+	local commit series name file edits news n=0 last=
 	declare -A landed count
 
 	[ -d "$stack/.git" ] || die "there is no build/stack" "make it with 'make stack'"

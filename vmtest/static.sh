@@ -8,8 +8,6 @@
 
 obj=$1
 tree=$BUILD/tree
-passed=0
-failed=0
 "$TOP/vmtest/deps.sh" static
 
 # What has not changed since it was found clean need not be looked at again.
@@ -25,15 +23,6 @@ if [ "$(head -n 1 "$BUILD/static.clean" 2>/dev/null)" = "$state" ]; then
 	exit 0
 fi
 
-result() {
-	if [ "$2" -eq 0 ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		printf 'FAIL %s\n' "$1"
-	fi
-}
-
 cd "$TOP"
 mapfile -t sources < <(find arch -name '*.c' | sort)
 
@@ -48,8 +37,6 @@ for source in "${sources[@]}"; do
 	fi
 done
 
-cc=gcc
-! command -v ccache >/dev/null || cc="ccache gcc"
 log=$obj/static.log
 # W=1 changes the command lines; a copy of the configuration keeps the build's
 # own objects.
@@ -63,10 +50,10 @@ fi
 # newer than the release matters here.
 sparse="sparse -D__typeof_unqual__=__typeof__"
 ret=0
-make -s -C "$tree" O="$static" CC="$cc" prepare modules_prepare >"$log" 2>&1 || ret=$?
+kbuild "$tree" "$static" -s prepare modules_prepare >"$log" 2>&1 || ret=$?
 if [ $ret -eq 0 ]; then
-	make -k -C "$tree" O="$static" CC="$cc" W=1 C=2 CHECK="$sparse" \
-		-j"${JOBS:-$(nproc)}" "${objects[@]}" >"$log" 2>&1 || ret=$?
+	kbuild "$tree" "$static" -k W=1 C=2 CHECK="$sparse" \
+		"${objects[@]}" >"$log" 2>&1 || ret=$?
 fi
 # A checker that kbuild refuses is left out with no more than a warning.
 if grep -q 'not available or not up to date' "$log"; then
@@ -86,18 +73,15 @@ allowed() {
 }
 
 for source in "${sources[@]}"; do
-	findings=$(grep -F "/$(basename "$source"):" "$log" | grep -E 'warning|error' |
-		allowed "$source" || true)
-	[ -z "$findings" ] || printf '%s\n' "$findings" | head -n 5
-	result "$source: W=1 or sparse" "$([ -z "$findings" ]; echo $?)"
+	findings "$source: W=1 or sparse" "$(grep -F "/$(basename "$source"):" "$log" |
+		grep -E 'warning|error' | allowed "$source" || true)"
 done
 
 mapfile -t files < <(find arch demo tools/testing/selftests vmtest -name '*.[chS]' | sort)
 for file in "${files[@]}"; do
-	findings=$("$tree/scripts/checkpatch.pl" --no-tree --strict --terse --no-summary \
-		--show-types --max-line-length=100 -f "$file" 2>/dev/null | allowed "$file" || true)
-	[ -z "$findings" ] || printf '%s\n' "$findings" | head -n 5
-	result "$file: checkpatch" "$([ -z "$findings" ]; echo $?)"
+	findings "$file: checkpatch" "$("$tree/scripts/checkpatch.pl" --no-tree --strict --terse \
+		--no-summary --show-types --max-line-length=100 -f "$file" 2>/dev/null |
+		allowed "$file" || true)"
 done
 
 # A program of its own, with totals of its own.
@@ -113,5 +97,4 @@ fi
 if [ "$failed" -eq 0 ]; then
 	printf '%s\n%s\n' "$state" "$passed passed, 0 failed" >"$BUILD/static.clean"
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+totals

@@ -1,11 +1,14 @@
-#!/bin/bash
+#!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0
-# Show a run while it goes on: a line for each test with its count of cases, on
-# a terminal a living one.
-export TTY_OUT
-TTY_OUT=$([ -t 1 ] && echo 1 || echo 0)
-exec perl -ne '
-	BEGIN { $| = 1; $tty = $ENV{TTY_OUT}; }
+# Show a run while it goes on, from its results: a line for each test with its count of
+# cases, on a terminal a living one.
+use strict;
+use warnings;
+
+my $tty = -t STDOUT;
+my ($name, $ok, $bad, $skip) = ("", 0, 0, 0);
+$| = 1;
+while (<STDIN>) {
 	if (/^# vmtest: (.*)/) {
 		print "   $1\n";
 	} elsif (/^# start (\S+)/) {
@@ -25,4 +28,5 @@ exec perl -ne '
 			$bad ? ", $bad FAILED" : "", $skip ? ", $skip skipped" : "", $how, $3;
 	} elsif (/^# failure: (.*)/) {
 		print "   $1\n";
-	}'
+	}
+}
