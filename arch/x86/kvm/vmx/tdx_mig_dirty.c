@@ -15,6 +15,8 @@
  * TDX module tracks that for the TD as a whole, and does not export anything
  * between a page being blocked and the end of the tracking that follows.
  */
+#include <kunit/visibility.h>
+
 #include "tdx_mig_gpa_list.h"
 #include "tdx_mig_internal.h"
 
@@ -37,7 +39,7 @@ static u64 tdx_mig_do_block(struct kvm *kvm, unsigned int nr)
  * Keep those of the @nr entries in the list whose S-EPT entry was busy, and
  * return their number.  No other entry must have failed.
  */
-static int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr)
+VISIBLE_IF_KUNIT int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr)
 {
 	unsigned int i, status, busy = 0;
 
@@ -55,6 +57,7 @@ static int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr)
 
 	return busy;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_keep_busy);
 
 /* Returns the number of entries that are left to do, because they are busy. */
 static int tdx_mig_block_list(struct kvm *kvm, unsigned int nr)

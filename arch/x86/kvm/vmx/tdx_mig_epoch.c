@@ -21,6 +21,7 @@
  * sent, as vCPUs fault on it at the same time.  So keep another bit beside that for
  * the epoch.
  */
+#include <kunit/visibility.h>
 #include <linux/bitmap.h>
 
 #include "tdx_mig_gpa_list.h"
@@ -96,6 +97,7 @@ void tdx_mig_begin_epoch(struct tdx_mig *mig)
 		cond_resched();
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_begin_epoch);
 
 /* No page has been sent at all. */
 void tdx_mig_forget_sent(struct tdx_mig *mig)
@@ -113,6 +115,7 @@ void tdx_mig_forget_sent(struct tdx_mig *mig)
 		cond_resched();
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_forget_sent);
 
 /* Is any page from @start to before @end exported? */
 bool tdx_mig_is_range_exported(struct tdx_mig *mig, gfn_t start, gfn_t end)
@@ -142,6 +145,7 @@ bool tdx_mig_is_range_exported(struct tdx_mig *mig, gfn_t start, gfn_t end)
 
 	return false;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_is_range_exported);
 
 /*
  * Claim the page of an entry for this stream and this epoch.  Returns false if it must
@@ -184,6 +188,7 @@ void tdx_mig_unclaim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 	for (i = 0; i < nr; i++)
 		tdx_mig_unclaim_entry(stream, i, tdx_mig_gpa_gfn(entries[i]));
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_unclaim_entries);
 
 /*
  * Claim the pages in the list for this stream and this epoch.  Entries of pages that
@@ -225,6 +230,7 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_claim_entries);
 
 /*
  * A page was not exported.  Don't mark it dirty if the destination has what is in
@@ -295,3 +301,4 @@ unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int 
 
 	return unsent;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_settle_entries);

@@ -12,6 +12,8 @@
  * miss a page leave that to userspace.  Userspace may also map a page of no
  * content.
  */
+#include <kunit/visibility.h>
+
 #include <asm/cacheflush.h>
 
 #include "tdx_mig_gpa_list.h"
@@ -66,7 +68,7 @@ static void tdx_mig_take_back_page(struct kvm *kvm, kvm_pfn_t pfn)
 	tdx_quirk_reset_paddr(PFN_PHYS(pfn), PAGE_SIZE);
 }
 
-static int tdx_mig_check_in_order(const struct kvm_import_entry *entry)
+VISIBLE_IF_KUNIT int tdx_mig_check_in_order(const struct kvm_import_entry *entry)
 {
 	bool present = entry->state == KVM_IMPORT_PRESENT;
 	bool is_new = entry->op == KVM_IMPORT_NEW;
@@ -76,6 +78,7 @@ static int tdx_mig_check_in_order(const struct kvm_import_entry *entry)
 
 	return present ? -EEXIST : -ENOENT;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_check_in_order);
 
 /*
  * Refuse what the TDX module would end the session for, as far as KVM can tell, and
@@ -117,7 +120,8 @@ static int tdx_mig_check_entries(struct tdx_mig_stream *stream)
 	return 0;
 }
 
-static bool tdx_mig_entry_succeeded(const struct kvm_import_entry *entry, u64 gpa_entry)
+VISIBLE_IF_KUNIT bool tdx_mig_entry_succeeded(const struct kvm_import_entry *entry,
+					      u64 gpa_entry)
 {
 	bool is_new = entry->op == KVM_IMPORT_NEW;
 
@@ -126,6 +130,7 @@ static bool tdx_mig_entry_succeeded(const struct kvm_import_entry *entry, u64 gp
 	       is_new == (tdx_mig_gpa_op(gpa_entry) == TDX_MIG_GPA_OP_MIGRATE) &&
 	       !(is_new && entry->state == KVM_IMPORT_PRESENT);
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_entry_succeeded);
 
 /*
  * The first @done entries have been processed.  Report what has become of them, and

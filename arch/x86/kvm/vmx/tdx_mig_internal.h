@@ -198,7 +198,6 @@ static inline void tdx_mig_free_page(struct page **page)
 }
 
 /* tdx_mig_session.c */
-bool tdx_mig_phase_can_follow(enum tdx_mig_phase phase, enum tdx_mig_phase next);
 void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase);
 int tdx_mig_check_session(struct kvm *kvm);
 void tdx_mig_lose_export(struct kvm *kvm);
@@ -285,5 +284,24 @@ int tdx_mig_import_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 
 /* tdx_mig_import_mem.c */
 int tdx_mig_import_mem(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* Otherwise static, by the file in which they are. */
+
+/* tdx_mig_session.c */
+bool tdx_mig_phase_can_follow(enum tdx_mig_phase phase, enum tdx_mig_phase next);
+
+/* tdx_mig_stream.c */
+struct page *tdx_mig_stream_page(struct tdx_mig_stream *stream, pgoff_t pgoff,
+				 unsigned int nr_bufs);
+bool tdx_mig_stream_can_map(const struct vm_area_struct *vma, unsigned int nr_bufs);
+
+/* tdx_mig_dirty.c */
+int tdx_mig_keep_busy(struct kvm *kvm, u64 *entries, unsigned int nr);
+
+/* tdx_mig_import_mem.c */
+int tdx_mig_check_in_order(const struct kvm_import_entry *entry);
+bool tdx_mig_entry_succeeded(const struct kvm_import_entry *entry, u64 gpa_entry);
+#endif
 
 #endif /* __KVM_X86_VMX_TDX_MIG_INTERNAL_H */

@@ -3,6 +3,7 @@
  * Live migration of TDs: the session of a TD and its phases, from the creation of
  * the VM to its teardown.
  */
+#include <kunit/visibility.h>
 #include <linux/bitmap.h>
 
 #include <asm/seamldr.h>
@@ -39,11 +40,13 @@ static const u32 tdx_mig_next_phases[] = {
 
 #undef NEXT
 
-bool tdx_mig_phase_can_follow(enum tdx_mig_phase phase, enum tdx_mig_phase next)
+VISIBLE_IF_KUNIT bool tdx_mig_phase_can_follow(enum tdx_mig_phase phase,
+					       enum tdx_mig_phase next)
 {
 	return phase < ARRAY_SIZE(tdx_mig_next_phases) &&
 	       tdx_mig_next_phases[phase] & BIT(next);
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_phase_can_follow);
 
 void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase)
 {

@@ -8,6 +8,7 @@
  * by MBMD and GPA list, so it takes a snapshot of these two, validates that, and
  * lets the TDX module see nothing else.
  */
+#include <kunit/visibility.h>
 #include <linux/mm.h>
 
 #include "tdx_mig_gpa_list.h"
@@ -41,6 +42,7 @@ int tdx_mig_get_gpa_list(struct tdx_mig_stream *stream, unsigned int nr, bool im
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_get_gpa_list);
 
 /* Return the entries, and their status, to userspace. */
 void tdx_mig_put_gpa_list(struct tdx_mig_stream *stream, unsigned int nr)
@@ -49,6 +51,7 @@ void tdx_mig_put_gpa_list(struct tdx_mig_stream *stream, unsigned int nr)
 
 	memcpy(page_address(stream->user_gpa_list), stream->entries, nr * sizeof(u64));
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_put_gpa_list);
 
 /* Take a snapshot of the MBMD, which has to be of type @type. */
 int tdx_mig_get_mbmd(struct tdx_mig_stream *stream, u8 type)
@@ -70,6 +73,7 @@ int tdx_mig_get_mbmd(struct tdx_mig_stream *stream, u8 type)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_get_mbmd);
 
 unsigned int tdx_mig_mbmd_num_gpas(struct tdx_mig_stream *stream)
 {
@@ -77,6 +81,7 @@ unsigned int tdx_mig_mbmd_num_gpas(struct tdx_mig_stream *stream)
 
 	return le64_to_cpu(mbmd->type_info) & TDX_MIG_MBMD_NUM_GPAS_MASK;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_mbmd_num_gpas);
 
 void tdx_mig_put_mbmd(struct tdx_mig_stream *stream)
 {
@@ -100,9 +105,10 @@ void tdx_mig_fill_buf_list(struct tdx_mig_stream *stream, unsigned int nr)
 	for (i = 0; i < nr; i++)
 		list[i] = page_to_phys(stream->bufs[i]);
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_fill_buf_list);
 
-static struct page *tdx_mig_stream_page(struct tdx_mig_stream *stream, pgoff_t pgoff,
-					unsigned int nr_bufs)
+VISIBLE_IF_KUNIT struct page *tdx_mig_stream_page(struct tdx_mig_stream *stream, pgoff_t pgoff,
+						  unsigned int nr_bufs)
 {
 	switch (pgoff) {
 	case TDX_MIG_STREAM_MBMD_MAP_OFFSET:
@@ -117,6 +123,7 @@ static struct page *tdx_mig_stream_page(struct tdx_mig_stream *stream, pgoff_t p
 		return pgoff < nr_bufs ? stream->bufs[pgoff] : NULL;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_stream_page);
 
 static vm_fault_t tdx_mig_stream_fault(struct vm_fault *vmf)
 {
@@ -137,6 +144,17 @@ static const struct vm_operations_struct tdx_mig_stream_vm_ops = {
 	.fault = tdx_mig_stream_fault,
 };
 
+/* Is the mapping shared, and inside of a stream with @nr_bufs buffers? */
+VISIBLE_IF_KUNIT bool tdx_mig_stream_can_map(const struct vm_area_struct *vma,
+					     unsigned int nr_bufs)
+{
+	const unsigned long nr_pages = TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET + nr_bufs;
+
+	return vma->vm_flags & VM_SHARED && vma->vm_pgoff < nr_pages &&
+	       vma_pages(vma) <= nr_pages - vma->vm_pgoff;
+}
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_stream_can_map);
+
 /*
  * The mapping keeps the device file, and by that the stream, alive.  Takes no
  * lock of the stream, as mmap_lock is held.
@@ -144,14 +162,12 @@ static const struct vm_operations_struct tdx_mig_stream_vm_ops = {
 int tdx_mig_stream_mmap(struct tdx_mig_stream *stream, struct vm_area_struct *vma)
 {
 	/* Pairs with the release in tdx_mig_stream_alloc_pages(). */
-	unsigned long nr_pages = smp_load_acquire(&stream->nr_bufs);
+	unsigned int nr_bufs = smp_load_acquire(&stream->nr_bufs);
 
-	if (!nr_pages)
+	if (!nr_bufs)
 		return -ENXIO;
 
-	nr_pages += TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET;
-	if (!(vma->vm_flags & VM_SHARED) ||
-	    vma->vm_pgoff >= nr_pages || vma_pages(vma) > nr_pages - vma->vm_pgoff)
+	if (!tdx_mig_stream_can_map(vma, nr_bufs))
 		return -EINVAL;
 
 	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
@@ -184,6 +200,7 @@ void tdx_mig_stream_free_pages(struct tdx_mig_stream *stream)
 	kvm_tdp_mmu_free_import(stream->import);
 	stream->import = NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_stream_free_pages);
 
 int tdx_mig_stream_alloc_pages(struct tdx_mig_stream *stream, unsigned int nr_bufs)
 {
@@ -222,3 +239,4 @@ free:
 	tdx_mig_stream_free_pages(stream);
 	return -ENOMEM;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_stream_alloc_pages);

@@ -31,6 +31,7 @@
  * userspace, and returns to the guest what userspace says.  No call waits in the
  * kernel for its completion.
  */
+#include <kunit/visibility.h>
 #include <linux/bitfield.h>
 #include <linux/file.h>
 #include <linux/sizes.h>
@@ -55,7 +56,7 @@ struct servtd_slot {
 	u64 attributes;
 };
 
-static int servtd_errno(u64 err)
+VISIBLE_IF_KUNIT int tdx_servtd_errno(u64 err)
 {
 	if (tdx_mig_is_busy(err))
 		return -EAGAIN;
@@ -79,6 +80,7 @@ static int servtd_errno(u64 err)
 		return -EIO;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_servtd_errno);
 
 static int servtd_get_slot(u32 type, u32 slot, u64 attributes, struct servtd_slot *out)
 {
@@ -160,7 +162,7 @@ static int servtd_bind_locked(struct kvm *target, struct kvm *servtd,
 	*hw_error = __servtd_bind(target, servtd, slot, bind);
 	up_write(&mig->session_sem);
 
-	return servtd_errno(*hw_error);
+	return tdx_servtd_errno(*hw_error);
 }
 
 static int servtd_bind(struct kvm *target, struct kvm_tdx_cmd *cmd)
@@ -237,7 +239,7 @@ static int servtd_prebind_locked(struct kvm *target, const struct servtd_slot *s
 	*hw_error = __servtd_prebind(target, slot, info_hash);
 	up_write(&mig->session_sem);
 
-	return servtd_errno(*hw_error);
+	return tdx_servtd_errno(*hw_error);
 }
 
 static int servtd_prebind(struct kvm *target, struct kvm_tdx_cmd *cmd)
@@ -381,6 +383,7 @@ int tdx_servtd_handle_service(struct kvm_vcpu *vcpu)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_servtd_handle_service);
 
 int tdx_servtd_handle_migtd(struct kvm_vcpu *vcpu)
 {
@@ -435,3 +438,4 @@ int tdx_servtd_handle_migtd(struct kvm_vcpu *vcpu)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tdx_servtd_handle_migtd);

@@ -15,6 +15,10 @@ int tdx_servtd_vm_ioctl(struct kvm *kvm, struct kvm_tdx_cmd *cmd);
 int tdx_servtd_handle_service(struct kvm_vcpu *vcpu);
 int tdx_servtd_handle_migtd(struct kvm_vcpu *vcpu);
 
+#if IS_ENABLED(CONFIG_KUNIT)
+int tdx_servtd_errno(u64 err);
+#endif
+
 #else /* CONFIG_KVM_INTEL_TDX_MIG */
 
 static inline bool tdx_servtd_is_vm_cmd(u32 id) { return false; }
