@@ -8,6 +8,7 @@
 #   make kernel       build/kernel: the host kernel under test
 #   make test         the tests inside the machine alone (TEST=name for one;
 #                     MACHINE=amd for those of VMs that are no TDs)
+#   make kunit        the KUnit tests of the driver alone
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model
@@ -36,7 +37,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel guest test test-debug bench conformance static series series-check stack unstack rebase \
+.PHONY: help demo check tree kernel guest test kunit test-debug bench conformance static series series-check stack unstack rebase \
 	clean base deps
 
 help:
@@ -62,6 +63,9 @@ check: kernel guest
 
 test: kernel guest
 	@vmtest/test.sh $(KERNEL) "$(TEST)"
+
+kunit: kernel
+	@vmtest/kunit.sh $(KERNEL)
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.

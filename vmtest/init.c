@@ -13,7 +13,8 @@
  * command line names the test to go on with.
  *
  * A line of /tests.list:  NAME SECONDS MODULE-PARAMETERS COMMAND [ARGUMENT...]
- * A COMMAND that ends in .ko is a module with KUnit suites; their KTAP is its output.
+ * A COMMAND that ends in .ko is a module with KUnit suites, its arguments; their KTAP is
+ * its output.
  * A test that neither ends nor prints a line for SECONDS is killed, and so is one that
  * does not come to an end in many times SECONDS.  How long it takes otherwise is the
  * business of the host, which may be busy.
@@ -220,13 +221,15 @@ static bool set_modules(const char *params)
 
 /*
  * Load a module with KUnit suites, which run as they are loaded, print the KTAP that
- * they leave in debugfs, and unload it.  No suite of KUnit's is there otherwise.
+ * they leave in debugfs, and unload it.  No suite of KUnit's is there otherwise.  The
+ * suites have to be those whose names follow that of the module.
  */
-static int run_kunit(const char *module)
+static int run_kunit(char **argv)
 {
+	const char *module = argv[0];
 	char name[64], path[512], line[LINE_LEN];
 	const char *base = strrchr(module, '/');
-	int ret, suites = 0;
+	int ret, suites = 0, bad = 0, i;
 	struct dirent *d;
 	DIR *dir;
 	FILE *f;
@@ -253,13 +256,22 @@ static int run_kunit(const char *module)
 	}
 	if (dir)
 		closedir(dir);
-	if (!suites)
-		printf("%s has left no results in " KUNIT_DIR "\n", module);
+	for (i = 1; argv[i]; i++) {
+		snprintf(path, sizeof(path), KUNIT_DIR "/%s/results", argv[i]);
+		if (!access(path, R_OK))
+			continue;
+		printf("%s has left no results of %s\n", module, argv[i]);
+		bad++;
+	}
+	if (!suites || suites > i - 1) {
+		printf("%s has left results of %d suites, not %d\n", module, suites, i - 1);
+		bad++;
+	}
 	ret = unload_module(name);
 	if (ret)
 		printf("%s cannot be unloaded: %s\n", name, strerror(-ret));
 	fflush(stdout);
-	return ret || !suites;
+	return ret || bad;
 }
 
 static bool is_module(const char *path)
@@ -282,7 +294,7 @@ static void exec_test(char **argv, int out)
 	if (chdir("/tmp"))
 		_exit(126);
 	if (is_module(argv[0]))
-		_exit(run_kunit(argv[0]));
+		_exit(run_kunit(argv));
 	execv(argv[0], argv);
 	dprintf(2, "cannot run %s: %s\n", argv[0], strerror(errno));
 	_exit(127);

@@ -106,11 +106,13 @@ if [ "$what" = full ]; then
 		[ "$ret" -eq 0 ] || tail -n 20 "$dir/$label.log"
 		result "the kernel builds: $label" "$ret"
 	}
-	configuration built-in CONFIG_KVM=y CONFIG_KVM_INTEL=y CONFIG_KVM_AMD=y
+	configuration built-in CONFIG_KVM=y CONFIG_KVM_INTEL=y CONFIG_KVM_AMD=y CONFIG_TDX_MIG_KUNIT_TEST=y
 	configuration 32-bit '# CONFIG_64BIT is not set'
-	configuration without-mig '# CONFIG_KVM_INTEL_TDX_MIG is not set'
+	configuration without-kunit '# CONFIG_TDX_MIG_KUNIT_TEST is not set' '# CONFIG_KUNIT is not set'
+	configuration without-mig '# CONFIG_KVM_INTEL_TDX_MIG is not set' '# CONFIG_TDX_MIG_KUNIT_TEST is not set'
 	configuration without-sim '# CONFIG_INTEL_TDX_SIM is not set'
-	configuration without-tdx '# CONFIG_KVM_INTEL_TDX is not set' '# CONFIG_KVM_INTEL_TDX_MIG is not set'
+	configuration without-tdx '# CONFIG_KVM_INTEL_TDX is not set' '# CONFIG_KVM_INTEL_TDX_MIG is not set' \
+		'# CONFIG_TDX_MIG_KUNIT_TEST is not set'
 fi
 
 totals

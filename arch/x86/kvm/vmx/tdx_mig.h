@@ -7,6 +7,8 @@
 
 #include <linux/kvm_host.h>
 
+#include <asm/vmx.h>
+
 #include "tdx.h"
 
 #ifdef CONFIG_KVM_INTEL_TDX_MIG

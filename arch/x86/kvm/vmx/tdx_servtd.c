@@ -40,6 +40,7 @@
 
 #include <asm/shared/tdx.h>
 #include <asm/traps.h>
+#include <asm/vmx.h>
 
 #include "common.h"
 #include "tdx_mig_internal.h"
