@@ -141,23 +141,23 @@ TD_TEST_F(td_mig, vcpu_state_that_is_half_exported_ends_the_session_and_the_td_r
 }
 
 /* All but the bundle of @cmd, which gets stuck. */
-static void import_until_stuck(FIXTURE_DATA(td_mig) *self, u32 cmd)
+static void import_until_stuck(struct td_mig *m, struct td_mig_dest *d, u32 cmd)
 {
 	struct td_mig_stream *s;
 	struct td_mig_bundle *b;
 	int i;
 
-	td_mig_dest_create(&self->d, &self->m);
-	td_mig_export(&self->m);
-	i = td_mig_import_up_to(&self->d, &self->m, cmd);
-	b = &self->m.bundles[i];
-	s = td_mig_load_bundle(self->d.streams, b);
+	td_mig_dest_create(d, m);
+	td_mig_export(m);
+	i = td_mig_import_up_to(d, m, cmd);
+	b = &m->bundles[i];
+	s = td_mig_load_bundle(d->streams, b);
 	expect_stuck(s, cmd, leaf_of(cmd), b->nr, EIO);
 }
 
 TD_TEST_F(td_mig, memory_that_is_half_imported_ends_the_session_and_the_source_runs_on)
 {
-	import_until_stuck(self, KVM_TDX_MIG_IMPORT_MEM);
+	import_until_stuck(&self->m, &self->d, KVM_TDX_MIG_IMPORT_MEM);
 	td_mig_return(&self->m, &self->d);
 	td_vcpu_run_to_done(self->vcpu);
 }
@@ -165,12 +165,12 @@ TD_TEST_F(td_mig, memory_that_is_half_imported_ends_the_session_and_the_source_r
 /* The destination is not a TD yet, and has no token to give. */
 TD_TEST_F(td_mig, immutable_state_that_is_half_imported_ends_the_session)
 {
-	import_until_stuck(self, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
+	import_until_stuck(&self->m, &self->d, KVM_TDX_MIG_IMPORT_STATE_IMMUTABLE);
 }
 
 TD_TEST_F(td_mig, vcpu_state_that_is_half_imported_ends_the_session_and_the_source_runs_on)
 {
-	import_until_stuck(self, KVM_TDX_MIG_IMPORT_STATE_VP);
+	import_until_stuck(&self->m, &self->d, KVM_TDX_MIG_IMPORT_STATE_VP);
 	td_mig_return(&self->m, &self->d);
 	td_vcpu_run_to_done(self->vcpu);
 }
