@@ -13,8 +13,8 @@ ret=0
 [ -e "$run/totals" ] || exit 1
 
 say "the suites, and what their cases have found"
-awk '/^# [^ ]*: pass:/ { suite = substr($2, 1, length($2) - 1) }
-	/^# Totals: / { printf "   %-32s %s %s\n", suite, $3, $4 }' "$run/results.log"
+awk '/^# Totals: / { printf "   %-32s %s %s\n", suite, $3, $4; next }
+	/^# [^ ]*: pass:/ { suite = substr($2, 1, length($2) - 1) }' "$run/results.log"
 read -r passed failed skipped <"$run/totals"
 echo "$passed passed, $failed failed, $skipped skipped"
 exit $ret
