@@ -5,7 +5,7 @@
 #   make check        build everything and run all tests
 #
 #   make tree         build/tree: the base kernel with this series
-#   make kernel       build/kernel: the host kernel under test
+#   make kernel       build/kernel: the kernel under test, and of the guest
 #   make test         the tests inside the machine alone (TEST=name for one;
 #                     MACHINE=amd for those of VMs that are no TDs)
 #   make kunit        the KUnit tests of the driver alone
@@ -32,19 +32,21 @@ MACHINE ?= intel
 export BUILD MACHINE
 
 KERNEL	:= $(BUILD)/kernel
-GUEST	:= $(BUILD)/guest
 DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel guest test kunit test-debug bench conformance static series series-check stack unstack rebase \
-	clean base deps
+.PHONY: help demo check tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
+	clean base deps sim-deps
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
 deps:
-	@vmtest/deps.sh build vm sim
+	@vmtest/deps.sh build vm
+
+sim-deps:
+	@vmtest/deps.sh sim
 
 base: | deps
 	@[ "$(LINUX)" != "$(BUILD)/base" ] || vmtest/fetch.sh $(BASE_PACKAGE) $(BASE_SUITES)
@@ -53,15 +55,12 @@ tree: base
 	@vmtest/tree.sh $(LINUX)
 
 kernel: tree
-	@vmtest/kernel.sh $(KERNEL) "the host kernel" "bzImage modules" -- $(CURDIR)/vmtest/kernel.config
+	@vmtest/kernel.sh $(KERNEL) "the kernel" "bzImage modules" -- $(CURDIR)/vmtest/kernel.config
 
-guest: tree
-	@vmtest/kernel.sh $(GUEST) "the TD guest kernel" bzImage -- $(CURDIR)/vmtest/guest.config
-
-check: kernel guest
+check: sim-deps kernel
 	@vmtest/check.sh $(KERNEL) $(LINUX)
 
-test: kernel guest
+test: kernel
 	@vmtest/test.sh $(KERNEL) "$(TEST)"
 
 kunit: kernel
@@ -70,7 +69,7 @@ kunit: kernel
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.
 test-debug: export KERNEL_OPTIONS = no5lvl
-test-debug: tree guest
+test-debug: tree
 	@vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
 	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
@@ -78,10 +77,10 @@ test-debug: tree guest
 bench: kernel
 	@vmtest/bench.sh $(KERNEL)
 
-demo: kernel guest
+demo: kernel
 	@vmtest/demo.sh $(KERNEL)
 
-conformance: | deps
+conformance: | sim-deps
 	@$(SIM_MAKE) conformance
 
 static: kernel
@@ -106,5 +105,5 @@ series-check: kernel
 	@vmtest/series-check.sh $(LINUX) $(KERNEL) full
 
 clean:
-	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/guest $(BUILD)/tree $(BUILD)/tree.new \
+	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
 		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series* $(BUILD)/bisect

@@ -36,7 +36,7 @@ demo $limit tdx=1,tdx_mig=1 /tests/demo --kernel /tests/bzImage --initrd /tests/
 END
 "$TOP/vmtest/initramfs.sh" "$parts/machine.cpio" "$obj" "$parts/init" "$parts/tests.list" \
 	"$parts/demo/demo" "$BUILD/tests/x86/tdx_migtd" \
-	"$BUILD/guest/arch/x86/boot/bzImage" "$parts/guest/initramfs.cpio"
+	"$obj/arch/x86/boot/bzImage" "$parts/guest/initramfs.cpio"
 
 say "booting the machine; everything below runs in it"
 verdict=0

@@ -45,7 +45,8 @@ tcg)
 	fi
 	set -- "$@" "tsc_early_khz=$("$BUILD/tsc")"
 	;;
-kvm) cpu=host ;;
+# Not as a guest of KVM, whose clock would be another one.
+kvm) cpu=host,kvm=off ;;
 *) die "ACCEL=$accel is neither tcg nor kvm" ;;
 esac
 

@@ -45,7 +45,7 @@
 /* As the workload has it, see demo/guest/init.c. */
 #define GUEST_TICKS_PER_SEC	8
 
-#define GUEST_CMDLINE		"console=ttyS0 loglevel=2 panic=-1 reboot=k swiotlb=512"
+#define GUEST_CMDLINE		"console=ttyS0 loglevel=2 panic=-1 reboot=k nowatchdog swiotlb=512"
 
 enum { SOURCE, DESTINATION, NR_VMS };
 
