@@ -440,5 +440,11 @@ verdict "each test program has a line in tests.list" "${#unlisted}" "$unlisted"
 double=$(lines_of "$TOP/vmtest/tests.list" | awk '{ print $1 }' | sort | uniq -d)
 verdict "no two lines of tests.list have the same name" "${#double}" "$double"
 
+unwritten=$(lines_of "$TOP/vmtest/tests.list" | grep -o '/tests/[a-z0-9_]*_test' | sed 's,.*/,,' | sort -u |
+	while read -r program; do
+		[ -f "$TOP/tools/testing/selftests/kvm/x86_64/$program.c" ] || echo "$program"
+	done)
+verdict "no line of tests.list names a program that is not there" "${#unwritten}" "$unwritten"
+
 echo "1..$n"
 [ "$bad" -eq 0 ]
