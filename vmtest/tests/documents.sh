@@ -52,7 +52,7 @@ finds() {
 echo "TAP version 13"
 
 "$TOP/vmtest/doc-check.pl" "$work/good" >"$work/out" 2>&1 && ret=0 || ret=1
-verdict "documents, header and driver agree" $ret
+verdict "documents, header and driver agree" "$ret"
 
 finds "a command without a row in the reference" "IMPORT_COMMIT: no row in $reference" \
 	$reference '/^  IMPORT_COMMIT /d'
