@@ -32,7 +32,11 @@ bool tdx_mig_abort_session(struct kvm *kvm)
 	return true;
 }
 
-/* A stream is stuck in a bundle, or pages count as exported that were not sent. */
+/*
+ * A stream is stuck in a bundle, or pages count as exported that were not sent.  After
+ * the start token, only a token of the destination aborts the session, and pages can be
+ * sent again, so nothing is to be done.
+ */
 void tdx_mig_give_up_export(struct kvm *kvm)
 {
 	guard(write_lock)(&kvm->mmu_lock);
@@ -44,10 +48,6 @@ void tdx_mig_give_up_export(struct kvm *kvm)
 			tdx_mig_lose_export(kvm);
 		break;
 	default:
-		/*
-		 * After the start token it takes a token of the destination to abort,
-		 * and pages can be sent again.
-		 */
 		break;
 	}
 }

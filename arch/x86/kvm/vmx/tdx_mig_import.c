@@ -292,12 +292,13 @@ int tdx_mig_import_commit(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err;
+	int r;
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	/* The removal of a page can have ended the import meanwhile. */
-	if (kvm_tdx->mig->phase != TDX_MIG_POST_IMPORT)
-		return -EIO;
+	r = tdx_mig_check_session(kvm);
+	if (r)
+		return r;
 
 	do {
 		err = tdh_import_commit(&kvm_tdx->td);
@@ -321,11 +322,13 @@ int tdx_mig_import_end(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	struct tdx_mig *mig = kvm_tdx->mig;
 	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err;
+	int r;
 
 	guard(write_lock)(&kvm->mmu_lock);
 
-	if (mig->phase == TDX_MIG_IMPORT_FAILED)
-		return -EIO;
+	r = tdx_mig_check_session(kvm);
+	if (r)
+		return r;
 
 	do {
 		err = tdh_import_end(&kvm_tdx->td);

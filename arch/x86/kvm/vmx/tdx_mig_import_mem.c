@@ -197,15 +197,9 @@ static u64 tdx_mig_do_import(struct tdx_mig_stream *stream, unsigned int nr,
  */
 static bool tdx_mig_is_live_import(struct kvm *kvm)
 {
-	struct tdx_mig_call call = { .kvm = kvm };
-	u64 err, op_state;
+	u64 op_state;
 
-	do {
-		err = tdh_mng_rd(&to_kvm_tdx(kvm)->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
-				 &op_state);
-	} while (tdx_mig_call_again(&call, err));
-
-	return !err && op_state == TDX_OP_STATE_LIVE_IMPORT;
+	return !tdx_mig_read_op_state(kvm, &op_state) && op_state == TDX_OP_STATE_LIVE_IMPORT;
 }
 
 /*

@@ -24,9 +24,9 @@
  * first.  KVM cancels a session on its own when an exported page is removed; a TD
  * that was not paused runs on then, and unblocks pages like a live one.  If KVM
  * cannot cancel it, or not restore the page, the session is EXPORT_LOST, and the TD
- * with it.  After the start
- * token, such a removal rules out the abort, but nothing else.  A conversion to
- * shared memory is a removal that KVM refuses, see tdx_mig_begin_conversion().
+ * with it.  After the start token, such a removal rules out the abort, but nothing
+ * else.  A conversion to shared memory is a removal that KVM refuses, see
+ * tdx_mig_begin_conversion().
  *
  * Destination:
  *
@@ -202,6 +202,7 @@ void tdx_mig_set_phase(struct kvm *kvm, enum tdx_mig_phase phase);
 int tdx_mig_check_session(struct kvm *kvm);
 void tdx_mig_lose_export(struct kvm *kvm);
 void tdx_mig_fail_import(struct kvm *kvm);
+u64 tdx_mig_read_op_state(struct kvm *kvm, u64 *op_state);
 void tdx_mig_import_check(struct kvm *kvm, u64 err);
 void tdx_mig_hold_module(struct tdx_mig *mig);
 void tdx_mig_release_module(struct tdx_mig *mig);

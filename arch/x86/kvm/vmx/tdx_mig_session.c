@@ -126,6 +126,22 @@ void tdx_mig_fail_import(struct kvm *kvm)
 	trace_kvm_tdx_mig_phase(kvm, old, new);
 }
 
+/* What the TDX module thinks of the session. */
+u64 tdx_mig_read_op_state(struct kvm *kvm, u64 *op_state)
+{
+	struct tdx_mig_call call = { .kvm = kvm };
+	u64 err;
+
+	lockdep_assert_held(&kvm->mmu_lock);
+
+	do {
+		err = tdh_mng_rd(&to_kvm_tdx(kvm)->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
+				 op_state);
+	} while (tdx_mig_call_again(&call, err));
+
+	return err;
+}
+
 /*
  * A leaf has returned @err.  Does that end the session?  The TDX module says so in
  * most cases in @err, but not in all.  If so, tell before mmu_lock is dropped, see
@@ -133,8 +149,6 @@ void tdx_mig_fail_import(struct kvm *kvm)
  */
 void tdx_mig_import_check(struct kvm *kvm, u64 err)
 {
-	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
-	struct tdx_mig_call call = { .kvm = kvm };
 	u64 op_state, rd;
 
 	lockdep_assert_held(&kvm->mmu_lock);
@@ -143,11 +157,7 @@ void tdx_mig_import_check(struct kvm *kvm, u64 err)
 		return;
 
 	if (!(err & TDX_FATAL)) {
-		do {
-			rd = tdh_mng_rd(&kvm_tdx->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
-					&op_state);
-		} while (tdx_mig_call_again(&call, rd));
-
+		rd = tdx_mig_read_op_state(kvm, &op_state);
 		/* A TD without state, i.e. before the session, cannot be read. */
 		if (rd ? tdx_mig_status(rd) == TDX_OP_STATE_INCORRECT :
 			 op_state != TDX_OP_STATE_FAILED_IMPORT)
