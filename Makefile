@@ -3,6 +3,8 @@
 #
 #   make demo         watch a Linux TD guest move from one VM to another
 #   make check        build everything and run all tests
+#   make host         a TDX host with QEMU and a shell, to boot TDs of your own
+#                     (SHARE=/path to your files; RUN=command to run just that)
 #
 #   make tree         build/tree: the base kernel with this series
 #   make kernel       build/kernel: the kernel under test, and of the guest
@@ -36,7 +38,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
+.PHONY: help demo check host tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps
 
 help:
@@ -77,6 +79,11 @@ test-debug: tree
 bench: kernel
 	@vmtest/bench.sh $(KERNEL)
 
+host: kernel
+	@vmtest/deps.sh host
+	@host/root.sh
+	@host/run.sh $(KERNEL) $(RUN)
+
 demo: kernel
 	@vmtest/demo.sh $(KERNEL)
 
@@ -106,4 +113,4 @@ series-check: kernel
 
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/series* $(BUILD)/bisect
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/series* $(BUILD)/bisect

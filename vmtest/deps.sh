@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Install what the build and the tests need, or say what to install.
 #
-# Usage: deps.sh GROUP...   groups: build, vm, sim, static, docs
+# Usage: deps.sh GROUP...   groups: build, vm, host, sim, static, docs
 . "$(dirname "$0")/lib.sh"
 
 packages() {
@@ -10,6 +10,7 @@ packages() {
 	build) echo gcc make flex bison bc libc6-dev libelf-dev libssl-dev xz-utils lz4 patch \
 		rsync perl ccache cpio kmod ;;
 	vm) echo qemu-system-x86 ;;
+	host) echo e2fsprogs ;;
 	sim) echo gcc make libc6-dev libssl-dev clang llvm 'libclang-rt-*-dev' ;;
 	static) echo sparse codespell git g++ ;;
 	docs) echo python3-sphinx ;;

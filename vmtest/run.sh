@@ -3,26 +3,22 @@
 # Boot a kernel with an initramfs in QEMU; everything it leaves goes to DIR.
 #
 # Usage: run.sh DIR KERNEL INITRAMFS TESTS-LIST [KERNEL-OPTION...]
-# Environment: KERNEL_OPTIONS=more kernel options, ACCEL=tcg|kvm, VENDOR=GenuineIntel|AuthenticAMD, MEM=MiB, CPUS=n,
-#	PREALLOC=on for a machine whose memory is there from the start, SHOW=results|console|demo|none,
+# Environment: that of machine.sh; KERNEL_OPTIONS=more kernel options, MEM=MiB,
+#	DEVICES=more options of QEMU, one a line, SHOW=results|console|demo|none,
 #	QUIET=SECONDS that it may say nothing besides those of a test
 # A machine is ended that says nothing for longer than any test may, and one that talks
 # for ever. DIR/status tells: hang, timeout, or the exit status of the emulator.
-# CPUS are those that run. QEMU's TCG can break VMs on the first one, so that is left
-# to the kernel: by the software TDX platform, or with one CPU for all. A TD can
-# have as many vCPUs as the machine has CPUs, so there are more of them, which stay
-# offline and cost nothing.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/machine.sh"
 
 dir=$1
 kernel=$2
 initramfs=$3
 list=$4
 shift 4
-accel=${ACCEL:-tcg}
-mem=${MEM:-2048}
-cpus=${CPUS:-3}
-present=8
+machine_begin "${MEM:-2048}"
+devices=()
+[ -z "${DEVICES:-}" ] || mapfile -t devices <<<"$DEVICES"
 max_quiet=$(awk -v quiet="${QUIET:-300}" '$2 > max { max = $2 } END { printf "%d", max + quiet }' "$list")
 max_total=$(awk -v quiet="${QUIET:-300}" '{ s += 10 * $2 } END { printf "%d", s + quiet }' "$list")
 
@@ -34,21 +30,6 @@ echo "$nonce" >"$dir/nonce"
 cp "$list" "$dir/tests.list"
 : >"$dir/results.log"
 : >"$dir/console.log"
-
-case $accel in
-tcg)
-	cpu=max,vendor=${VENDOR:-GenuineIntel},+svm,phys-bits=48
-	# On a loaded machine the kernel would measure anything.
-	if [ ! "$BUILD/tsc" -nt "$TOP/vmtest/tsc.c" ]; then
-		gcc -O2 -Wall -Wextra -Werror -o "$BUILD/tsc.$$" "$TOP/vmtest/tsc.c"
-		mv "$BUILD/tsc.$$" "$BUILD/tsc"
-	fi
-	set -- "$@" "tsc_early_khz=$("$BUILD/tsc")"
-	;;
-# Not as a guest of KVM, whose clock would be another one.
-kvm) cpu=host,kvm=off ;;
-*) die "ACCEL=$accel is neither tcg nor kvm" ;;
-esac
 
 case ${SHOW:-results} in
 results) tail -n +1 -F "$dir/results.log" 2>/dev/null | perl "$TOP/vmtest/watch.pl" & ;;
@@ -84,14 +65,10 @@ guard() {
 }
 
 ret=0
-qemu-system-x86_64 -machine q35 \
-	-accel "$accel" -cpu "$cpu" -smp "$present" -m "$mem" \
-	-object "memory-backend-ram,id=ram,size=${mem}M,prealloc=${PREALLOC:-off}" \
-	-machine memory-backend=ram \
-	-nodefaults -no-user-config -display none -no-reboot \
+qemu-system-x86_64 "${machine_options[@]}" "${devices[@]}" \
 	-kernel "$kernel" -initrd "$initramfs" \
 	-serial "file:$dir/console.log" -serial "file:$dir/results.log" \
-	-append "console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 oops=panic no_timer_check watchdog_thresh=60 maxcpus=$cpus vmtest.nonce=$nonce ${KERNEL_OPTIONS:-} $*" \
+	-append "console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 oops=panic watchdog_thresh=60 $kernel_options vmtest.nonce=$nonce ${KERNEL_OPTIONS:-} $*" \
 	</dev/null >"$dir/qemu.log" 2>&1 &
 vm=$!
 guard &
