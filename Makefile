@@ -39,7 +39,7 @@ SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check host tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
-	clean base deps sim-deps
+	clean base deps sim-deps host-deps
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -50,6 +50,9 @@ deps:
 sim-deps:
 	@vmtest/deps.sh sim
 
+host-deps:
+	@vmtest/deps.sh host
+
 base: | deps
 	@[ "$(LINUX)" != "$(BUILD)/base" ] || vmtest/fetch.sh $(BASE_PACKAGE) $(BASE_SUITES)
 
@@ -59,7 +62,7 @@ tree: base
 kernel: tree
 	@vmtest/kernel.sh $(KERNEL) "the kernel" "bzImage modules" -- $(CURDIR)/vmtest/kernel.config
 
-check: sim-deps kernel
+check: sim-deps host-deps kernel
 	@vmtest/check.sh $(KERNEL) $(LINUX)
 
 test: kernel
@@ -79,8 +82,7 @@ test-debug: tree
 bench: kernel
 	@vmtest/bench.sh $(KERNEL)
 
-host: kernel
-	@vmtest/deps.sh host
+host: host-deps kernel
 	@host/root.sh
 	@host/run.sh $(KERNEL) $(RUN)
 

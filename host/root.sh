@@ -15,7 +15,7 @@ work=$out/root.tmp
 root=$work/root
 state=$(cat "$list" "$0" | sha256sum)
 
-[ "$(cat "$out/root.state" 2>/dev/null)" != "$state" ] || exit 0
+[ "$(cat "$out/root.state" 2>/dev/null)" != "$state" ] || [ ! -e "$out/root.img" ] || exit 0
 mkdir -p "$out"
 rm -f "$out/root.state"
 
@@ -57,11 +57,11 @@ for deb in "$work"/cache/archives/*.deb; do
 done
 
 # What maintainer scripts would have done.
+mkdir -p "$root"/{dev,etc,proc,sys,run,tmp,share,host,root,var/tmp}
 for file in passwd group; do
 	cp "$root/usr/share/base-passwd/$file.master" "$root/etc/$file"
 done
 printf '127.0.0.1 localhost\n10.0.0.1 a\n10.0.0.2 b\n' >"$root/etc/hosts"
-mkdir -p "$root"/{dev,proc,sys,run,tmp,share,host,root,var/tmp}
 # Whatever has no program of its own is one of busybox.
 "$root/bin/busybox" --list | while read -r applet; do
 	[ -e "$root/bin/$applet" ] || [ -e "$root/sbin/$applet" ] || [ "$applet" = busybox ] ||

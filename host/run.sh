@@ -3,9 +3,9 @@
 # Boot a TDX host with Debian's QEMU, with a shell on the terminal, or to run something.
 #
 # Usage: run.sh OBJDIR [COMMAND [ARGUMENT...]]
-# Environment: HOST=a|b, the name of the host; both can run at once and share a network,
-#	HOST_MEM=MiB, SHARE=/path of the folder that the host has as /share, LIMIT=SECONDS
-#	that COMMAND may be silent, and that of machine.sh
+# Environment: HOST_NAME=a|b; both can run at once and share a network; HOST_MEM=MiB,
+#	SHARE=/path of the folder that the host has as /share, LIMIT=SECONDS that
+#	COMMAND may be silent, and that of machine.sh
 # COMMAND runs in the host, in /share.  Its output is in build/run-host-a/results.log, and
 # its exit status decides.
 . "$(dirname "$0")/../vmtest/lib.sh"
@@ -13,7 +13,7 @@
 
 obj=$1
 shift
-name=${HOST:-a}
+name=${HOST_NAME:-a}
 mem=${HOST_MEM:-4096}
 out=$BUILD/host
 parts=$out/$name
@@ -21,7 +21,7 @@ share=$(realpath -m "${SHARE:-$out/share}")
 case $name in
 a) peer=b ;;
 b) peer=a ;;
-*) die "HOST=$name is neither a nor b" ;;
+*) die "HOST_NAME=$name is neither a nor b" ;;
 esac
 mkdir -p "$share" "$parts"
 
@@ -44,7 +44,7 @@ build_init "$parts/init"
 devices=(
 	-drive "if=none,id=root,format=raw,snapshot=on,file=$out/root.img"
 	-device "virtio-blk-pci,drive=root"
-	-virtfs "local,path=$share,mount_tag=share,security_model=none,multidevs=remap"
+	-virtfs "local,path=${share//,/,,},mount_tag=share,security_model=none,multidevs=remap"
 	-netdev "dgram,id=net,local.type=unix,local.path=$out/net.$name,remote.type=unix,remote.path=$out/net.$peer"
 	-device "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:0$name"
 )

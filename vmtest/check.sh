@@ -80,6 +80,7 @@ demo() {
 }
 
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
+part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
 part "the module model: unit tests and conformance" \
