@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A migration TD in a process of its own: the TD, and the VMM that runs it, for
- * another VMM that migrates TDs.  See tdx_migtd_proto.h for how the two talk.
+ * another VMM that migrates TDs, or for each of those that connect to a socket.  See
+ * tdx_migtd_proto.h for how the two talk.
  *
  * The client is not trusted.  FOR TESTS ONLY, see tdx_migtd.h.
  */
@@ -12,7 +13,9 @@
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_mig_util.h"
 #include "tdx_migtd.h"
+#include "tdx_migtd_daemon.h"
 
 struct exchange {
 	bool is_active;
@@ -77,6 +80,18 @@ static bool send_packet(struct server *s, const struct tdx_migtd_packet *p, int 
 		n = sendmsg(s->socket, &msg, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n == sizeof(*p);
+}
+
+static bool send_hello(struct server *s, u32 type, u32 refusal)
+{
+	const struct tdx_migtd_packet p = {
+		.type = type,
+		.hello.magic = TDX_MIGTD_MAGIC,
+		.hello.version = TDX_MIGTD_VERSION,
+		.hello.refusal = refusal,
+	};
+
+	return send_packet(s, &p, -1);
 }
 
 static bool send_ready(struct server *s)
@@ -144,8 +159,34 @@ static bool forward(struct server *s)
 
 static void __noreturn reject(const char *what)
 {
-	fprintf(stderr, "tdx_migtd: the client sends %s\n", what);
+	td_migtd_log("the client sends %s", what);
 	exit(KSFT_FAIL);
+}
+
+/* Agree on a version.  Returns false if the client is gone. */
+static bool meet(struct server *s)
+{
+	struct tdx_migtd_packet p = {};
+	ssize_t n;
+
+	if (!send_hello(s, TDX_MIGTD_HELLO, 0))
+		return false;
+
+	do {
+		n = recv(s->socket, &p, sizeof(p), MSG_TRUNC);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return false;
+	if (n < (ssize_t)TDX_MIGTD_HELLO_SIZE || p.type != TDX_MIGTD_HELLO ||
+	    p.hello.magic != TDX_MIGTD_MAGIC)
+		reject("no hello");
+	if (p.hello.version != TDX_MIGTD_VERSION) {
+		send_hello(s, TDX_MIGTD_REFUSE, TDX_MIGTD_REFUSE_VERSION);
+		reject("a hello of another version");
+	}
+	if (n != sizeof(p))
+		reject("a packet of another size");
+	return true;
 }
 
 static bool handle_start(struct server *s, const struct tdx_migtd_packet *p)
@@ -224,21 +265,42 @@ static void serve(struct server *s)
 	} while (forward(s));
 }
 
-int main(int argc, char *argv[])
+static int serve_client(int sock)
 {
-	struct server s = {};
+	struct server s = { .socket = sock };
 
-	if (argc != 2) {
-		fprintf(stderr, "Usage: %s FD\nFD is a socket to a VMM that migrates TDs.\n",
-			argv[0]);
-		return KSFT_FAIL;
-	}
-	s.socket = atoi_non_negative("FD", argv[1]);
-	TEST_ASSERT(!prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl() failed, errno %d", errno);
+	if (!meet(&s))
+		return 0;
 
 	td_migtd_create(&s.migtd);
 	if (send_ready(&s))
 		serve(&s);
 	td_migtd_free(&s.migtd);
 	return 0;
+}
+
+static void usage(const char *name)
+{
+	fprintf(stderr,
+		"Usage: %s FD\n"
+		"       %s --listen PATH\n"
+		"FD is a socket to a VMM that migrates TDs.  PATH becomes a socket that such VMMs\n"
+		"connect to, each for a migration TD of its own.\n", name, name);
+}
+
+int main(int argc, char *argv[])
+{
+	if (argc == 3 && !strcmp(argv[1], "--listen")) {
+		if (kvm_has_tdx_mig())
+			return td_migtd_listen(argv[2], serve_client);
+		td_migtd_log("this host does not migrate TDs");
+		return KSFT_SKIP;
+	}
+	if (argc != 2 || argv[1][0] == '-') {
+		usage(argv[0]);
+		return KSFT_FAIL;
+	}
+
+	TEST_ASSERT(!prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl() failed, errno %d", errno);
+	return serve_client(atoi_non_negative("FD", argv[1]));
 }

@@ -14,145 +14,43 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_pair.h"
-#include "tdx_migtd_client.h"
+#include "tdx_migtd_host.h"
 #include "tdx_test.h"
 
 #define NO_HANDLE		0x1234567890ULL
 #define END_TIMEOUT_MS		(TD_TEST_TIMEOUT * 1000 / 2)
 
-/* The migration TD of a host, and its binding. */
-struct host {
-	struct tdx_migtd_client client;
-	struct tdx_migtd_start target;
-};
-
-static void host_start(struct host *h)
+/* Two hosts, and a TD that can be migrated once it has keys. */
+static void pair_create(struct td_pair *p, struct td_host *src, struct td_host *dst)
 {
-	int ret = tdx_migtd_client_start(&h->client);
-
-	TEST_ASSERT(!ret, "tdx_migtd does not start: %s", strerror(-ret));
+	td_host_start(src);
+	td_host_start(dst);
+	td_host_create_pair(p, src, dst);
 }
 
-static void host_stop(struct host *h)
-{
-	int status = tdx_migtd_client_stop(&h->client);
-
-	TEST_ASSERT(!status, "tdx_migtd ended with wait status 0x%x", status);
-}
-
-static void host_bind(struct host *h, struct kvm_vm *vm, bool is_source)
-{
-	struct kvm_tdx_servtd_bind bind = {
-		.servtd_fd = h->client.vm_fd,
-		.type = KVM_TDX_SERVTD_TYPE_MIGTD,
-	};
-
-	TEST_ASSERT(!__td_servtd_bind(vm->fd, &bind, NULL), "KVM_TDX_SERVTD_BIND, errno %d",
-		    errno);
-	h->target.handle = bind.handle;
-	memcpy(h->target.uuid, bind.target_uuid, sizeof(h->target.uuid));
-	h->target.is_source = is_source;
-}
-
-static void host_send(struct host *h, const struct tdx_migtd_packet *p)
-{
-	int ret = tdx_migtd_client_send(&h->client, p);
-
-	TEST_ASSERT(!ret, "tdx_migtd is gone: %s", strerror(-ret));
-}
-
-static struct tdx_migtd_packet host_receive(struct host *h, u64 request_id, u32 type)
-{
-	struct tdx_migtd_packet p;
-	int ret = tdx_migtd_client_receive(&h->client, &p);
-
-	TEST_ASSERT(!ret, "tdx_migtd is gone: %s", strerror(-ret));
-	TEST_ASSERT_EQ(p.request_id, request_id);
-	TEST_ASSERT(p.type == type, "A packet of type %u, result %llu, status 0x%llx", p.type,
-		    p.result.result, p.result.tdx_status);
-	return p;
-}
-
-static void send_start(struct host *h, u64 request_id)
-{
-	const struct tdx_migtd_packet start = {
-		.type = TDX_MIGTD_START,
-		.request_id = request_id,
-		.start = h->target,
-	};
-
-	host_send(h, &start);
-}
-
-/* Start an exchange and return the message for the peer. */
-static struct tdx_migtd_packet begin(struct host *h, u64 request_id)
-{
-	send_start(h, request_id);
-	return host_receive(h, request_id, TDX_MIGTD_MESSAGE);
-}
-
-/* End it with a message of the peer. */
-static enum migtd_result end(struct host *h, const struct tdx_migtd_packet *message)
-{
-	host_send(h, message);
-	return host_receive(h, message->request_id, TDX_MIGTD_RESULT).result.result;
-}
-
-static void exchange(struct host *src, struct host *dst, u64 request_id)
-{
-	struct tdx_migtd_packet from_src = begin(src, request_id);
-	struct tdx_migtd_packet from_dst = begin(dst, request_id);
-
-	TEST_ASSERT_EQ(end(dst, &from_src), MIGTD_SUCCESS);
-	TEST_ASSERT_EQ(end(src, &from_dst), MIGTD_SUCCESS);
-}
-
-/* A TD that can be migrated once it has keys. */
-static void pair_create(struct td_pair *p, struct host *src, struct host *dst)
-{
-	host_start(src);
-	host_start(dst);
-	td_pair_create_unbound(p);
-	host_bind(src, p->vm, true);
-	td_pair_launch(p);
-	p->m.next_dst = td_mig_dest_create_vm();
-	host_bind(dst, p->m.next_dst, false);
-	td_mig_dest_create(&p->d, &p->m);
-}
-
-static void pair_free(struct td_pair *p, struct host *src, struct host *dst)
+static void pair_free(struct td_pair *p, struct td_host *src, struct td_host *dst)
 {
 	td_pair_free(p);
-	host_stop(dst);
-	host_stop(src);
+	td_host_stop(dst);
+	td_host_stop(src);
 }
 
-/* A source that a migration TD is bound to. */
-static struct kvm_vm *target_create(struct host *h)
+/* A source that a migration TD is bound to, and the latter. */
+static struct kvm_vm *bound_create(struct td_host *h)
 {
-	struct kvm_vm *vm = td_create_uninitialized(1, 0);
-
-	td_init_vm(vm, TDX_TD_ATTR_MIGRATABLE);
-	host_bind(h, vm, true);
-	return vm;
-}
-
-/* And the migration TD. */
-static struct kvm_vm *bound_create(struct host *h)
-{
-	host_start(h);
-	return target_create(h);
+	td_host_start(h);
+	return td_host_create_target(h);
 }
 
 /* --------------------------------------------------------------- key exchange */
 
 TD_TEST(td_is_migrated_with_keys_from_migration_tds_in_other_processes)
 {
-	struct host src = {}, dst = {};
+	struct td_host src = {}, dst = {};
 	struct td_pair p;
 
 	pair_create(&p, &src, &dst);
-	exchange(&src, &dst, 1);
+	td_host_exchange(&src, &dst, 1);
 	td_pair_migrate(&p);
 	pair_free(&p, &src, &dst);
 }
@@ -160,20 +58,20 @@ TD_TEST(td_is_migrated_with_keys_from_migration_tds_in_other_processes)
 TD_TEST(message_that_was_changed_on_its_way_gives_no_key)
 {
 	struct tdx_migtd_packet from_src, from_dst;
-	struct host src = {}, dst = {};
+	struct td_host src = {}, dst = {};
 	struct td_pair p;
 
 	pair_create(&p, &src, &dst);
-	from_src = begin(&src, 1);
-	from_dst = begin(&dst, 1);
+	from_src = td_host_begin(&src, 1);
+	from_dst = td_host_begin(&dst, 1);
 	from_dst.message[from_dst.length - TD_SHA384_SIZE - 1] ^= 1;
-	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
+	TEST_ASSERT_EQ(td_host_end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
 	from_src.length--;
-	TEST_ASSERT_EQ(end(&dst, &from_src), MIGTD_SECURE_SESSION_ERROR);
+	TEST_ASSERT_EQ(td_host_end(&dst, &from_src), MIGTD_SECURE_SESSION_ERROR);
 	td_mig_expect_no_key(&p.m);
 
 	/* The migration TDs are none the worse for it. */
-	exchange(&src, &dst, 2);
+	td_host_exchange(&src, &dst, 2);
 	td_pair_migrate(&p);
 	pair_free(&p, &src, &dst);
 }
@@ -181,24 +79,24 @@ TD_TEST(message_that_was_changed_on_its_way_gives_no_key)
 TD_TEST(message_of_another_exchange_is_refused)
 {
 	struct tdx_migtd_packet from_dst;
-	struct host src = {}, dst = {};
+	struct td_host src = {}, dst = {};
 	struct tdx_migtd_start target;
 	struct kvm_vm *other;
 	struct td_pair p;
 
 	pair_create(&p, &src, &dst);
 	target = src.target;
-	other = target_create(&src);
-	begin(&src, 2);
+	other = td_host_create_target(&src);
+	td_host_begin(&src, 2);
 	src.target = target;
-	begin(&src, 1);
-	from_dst = begin(&dst, 1);
+	td_host_begin(&src, 1);
+	from_dst = td_host_begin(&dst, 1);
 	from_dst.request_id = 2;
-	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
+	TEST_ASSERT_EQ(td_host_end(&src, &from_dst), MIGTD_SECURE_SESSION_ERROR);
 	td_mig_expect_no_key(&p.m);
 
 	from_dst.request_id = 1;
-	TEST_ASSERT_EQ(end(&src, &from_dst), MIGTD_SUCCESS);
+	TEST_ASSERT_EQ(td_host_end(&src, &from_dst), MIGTD_SUCCESS);
 	kvm_vm_free(other);
 	pair_free(&p, &src, &dst);
 }
@@ -206,79 +104,71 @@ TD_TEST(message_of_another_exchange_is_refused)
 TD_TEST(client_is_told_what_the_tdx_module_refuses)
 {
 	struct tdx_migtd_packet p;
-	struct host h = {};
+	struct td_host h = {};
 
-	host_start(&h);
+	td_host_start(&h);
 	h.target.handle = NO_HANDLE;
-	send_start(&h, 1);
-	p = host_receive(&h, 1, TDX_MIGTD_RESULT);
+	td_host_send_start(&h, 1);
+	p = td_host_receive(&h, 1, TDX_MIGTD_RESULT);
 	TEST_ASSERT_EQ(p.result.result, MIGTD_TDX_MODULE_ERROR);
 	TEST_ASSERT(p.result.tdx_status, "A key of a TD that does not exist");
-	host_stop(&h);
+	td_host_stop(&h);
 }
 
 TD_TEST(exchanges_are_limited_and_can_be_ended)
 {
 	struct tdx_migtd_packet p, junk = { .type = TDX_MIGTD_MESSAGE, .length = 1 };
 	struct kvm_vm *targets[MIGTD_MAX_SESSIONS + 1];
-	struct host h = {};
+	struct td_host h = {};
 	u64 id;
 	int i;
 
-	host_start(&h);
+	td_host_start(&h);
 	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
-		targets[i] = target_create(&h);
-		begin(&h, i + 1);
+		targets[i] = td_host_create_target(&h);
+		td_host_begin(&h, i + 1);
 	}
-	targets[i] = target_create(&h);
+	targets[i] = td_host_create_target(&h);
 	id = i + 1;
-	send_start(&h, id);
-	p = host_receive(&h, id, TDX_MIGTD_RESULT);
+	td_host_send_start(&h, id);
+	p = td_host_receive(&h, id, TDX_MIGTD_RESULT);
 	TEST_ASSERT_EQ(p.result.result, MIGTD_OUT_OF_RESOURCE);
 
 	junk.request_id = MIGTD_MAX_SESSIONS;
-	TEST_ASSERT_EQ(end(&h, &junk), MIGTD_SECURE_SESSION_ERROR);
+	TEST_ASSERT_EQ(td_host_end(&h, &junk), MIGTD_SECURE_SESSION_ERROR);
 	/* Nobody waits for this one any more, nor for this. */
-	host_send(&h, &junk);
+	td_host_send(&h, &junk);
 	junk.request_id = id;
-	host_send(&h, &junk);
-	begin(&h, id);
+	td_host_send(&h, &junk);
+	td_host_begin(&h, id);
 
-	host_stop(&h);
+	td_host_stop(&h);
 	for (i = 0; i < ARRAY_SIZE(targets); i++)
 		kvm_vm_free(targets[i]);
 }
 
 TD_TEST(exchanges_that_are_abandoned_end_and_do_not_count)
 {
-	struct host h = {};
+	struct td_host h = {};
 	struct kvm_vm *vm = bound_create(&h);
 	u64 id, ended = 0;
 
 	for (id = 1; id <= 3 * MIGTD_MAX_SESSIONS; id++) {
 		struct tdx_migtd_packet p;
 
-		send_start(&h, id);
+		td_host_send_start(&h, id);
 		/* The oldest one makes room. */
 		if (id > MIGTD_MAX_SESSIONS) {
-			p = host_receive(&h, ++ended, TDX_MIGTD_RESULT);
+			p = td_host_receive(&h, ++ended, TDX_MIGTD_RESULT);
 			TEST_ASSERT_EQ(p.result.result, MIGTD_SECURE_SESSION_ERROR);
 		}
-		host_receive(&h, id, TDX_MIGTD_MESSAGE);
+		td_host_receive(&h, id, TDX_MIGTD_MESSAGE);
 	}
-	host_stop(&h);
+	td_host_stop(&h);
 	kvm_vm_free(vm);
 }
 
 /* -------------------------------------------------------------------- clients */
-
-static void expect_end(int sock)
-{
-	struct pollfd pfd = { .fd = sock };
-
-	TEST_ASSERT(poll(&pfd, 1, END_TIMEOUT_MS) == 1, "tdx_migtd does not end");
-	TEST_ASSERT(pfd.revents & POLLHUP, "Events 0x%x", pfd.revents);
-}
 
 /* One byte more than a packet. */
 struct bad_packet {
@@ -299,6 +189,8 @@ TD_TEST(client_that_breaks_the_rules_loses_its_migration_td)
 		{ { { .type = 0 } }, length },
 		{ { { .type = TDX_MIGTD_READY } }, length },
 		{ { { .type = TDX_MIGTD_RESULT } }, length },
+		{ { { .type = TDX_MIGTD_HELLO, .hello.magic = TDX_MIGTD_MAGIC } }, length },
+		{ { { .type = TDX_MIGTD_REFUSE } }, length },
 		{ { { .type = ~0U } }, length },
 		{ { { .type = TDX_MIGTD_START, .length = 1 } }, length },
 		{ { { .type = TDX_MIGTD_START, .start.is_source = 2 } }, length },
@@ -309,12 +201,12 @@ TD_TEST(client_that_breaks_the_rules_loses_its_migration_td)
 	int i, status;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct host h = {};
+		struct td_host h = {};
 
-		host_start(&h);
+		td_host_start(&h);
 		TEST_ASSERT_EQ(send(h.client.socket, &bad[i].packet, bad[i].size, 0),
 			       (ssize_t)bad[i].size);
-		expect_end(h.client.socket);
+		td_host_expect_end(&h);
 		status = tdx_migtd_client_stop(&h.client);
 		TEST_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == KSFT_FAIL,
 			    "Packet %d: wait status 0x%x", i, status);
@@ -323,13 +215,13 @@ TD_TEST(client_that_breaks_the_rules_loses_its_migration_td)
 
 TD_TEST(request_id_that_is_in_use_is_no_other_exchange)
 {
-	struct host h = {};
+	struct td_host h = {};
 	struct kvm_vm *vm = bound_create(&h);
 	int status;
 
-	begin(&h, 1);
-	send_start(&h, 1);
-	expect_end(h.client.socket);
+	td_host_begin(&h, 1);
+	td_host_send_start(&h, 1);
+	td_host_expect_end(&h);
 	status = tdx_migtd_client_stop(&h.client);
 	TEST_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == KSFT_FAIL, "wait status 0x%x",
 		    status);
@@ -338,28 +230,28 @@ TD_TEST(request_id_that_is_in_use_is_no_other_exchange)
 
 TD_TEST(migration_td_ends_when_its_client_closes_the_connection)
 {
-	struct host h = {};
+	struct td_host h = {};
 	struct kvm_vm *vm;
 
 	/* At once, in the middle of an exchange, and with a packet on the way. */
-	host_start(&h);
-	host_stop(&h);
+	td_host_start(&h);
+	td_host_stop(&h);
 
 	vm = bound_create(&h);
-	begin(&h, 1);
-	host_stop(&h);
+	td_host_begin(&h, 1);
+	td_host_stop(&h);
 	kvm_vm_free(vm);
 
 	vm = bound_create(&h);
-	send_start(&h, 1);
-	host_stop(&h);
+	td_host_send_start(&h, 1);
+	td_host_stop(&h);
 	kvm_vm_free(vm);
 }
 
 TD_TEST(migration_td_dies_with_its_client)
 {
 	int fds[2], pidfd, program, sock, status;
-	struct host h = {};
+	struct td_host h = {};
 	struct pollfd pfd;
 	pid_t pid;
 
@@ -367,7 +259,7 @@ TD_TEST(migration_td_dies_with_its_client)
 	pid = fork();
 	TEST_ASSERT(pid >= 0, "fork() failed, errno %d", errno);
 	if (!pid) {
-		host_start(&h);
+		td_host_start(&h);
 		TEST_ASSERT_EQ(write(fds[1], &h, sizeof(h)), (ssize_t)sizeof(h));
 		for (;;)
 			pause();

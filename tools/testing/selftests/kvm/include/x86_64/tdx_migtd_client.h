@@ -12,8 +12,8 @@
 #include "tdx_migtd_proto.h"
 
 /**
- * struct tdx_migtd_client - A running program tdx_migtd.
- * @pid: its process, a child of this one.
+ * struct tdx_migtd_client - A connection to the program tdx_migtd.
+ * @pid: its process, a child of this one; 0 if it was running already.
  * @socket: this end of the connection.
  * @vm_fd: the VM of the migration TD, for KVM_TDX_SERVTD_BIND.
  */
@@ -27,14 +27,17 @@ struct tdx_migtd_client {
  * Start the program that lies beside the running one, and wait until its TD can be
  * bound.  It ends with the thread that calls this, at the latest.
  *
- * These three return 0 or -errno: -ECONNRESET if the program has ended, -EPROTO if it
- * does not stick to the protocol.
+ * These four return 0 or -errno: -ECONNRESET if the program has ended, -EPROTO if it
+ * does not stick to the protocol, -EPROTONOSUPPORT if that is of another version, and
+ * -EBUSY if it has as many clients as it can have.
  */
 int tdx_migtd_client_start(struct tdx_migtd_client *c);
+/* Get a migration TD from the program that listens on a socket. */
+int tdx_migtd_client_connect(struct tdx_migtd_client *c, const char *path);
 int tdx_migtd_client_send(struct tdx_migtd_client *c, const struct tdx_migtd_packet *p);
 int tdx_migtd_client_receive(struct tdx_migtd_client *c, struct tdx_migtd_packet *p);
 
-/* Let the program end and return its wait status. */
+/* Let the migration TD end.  Returns the wait status of the program if it was started. */
 int tdx_migtd_client_stop(struct tdx_migtd_client *c);
 
 #endif /* SELFTEST_KVM_TDX_MIGTD_CLIENT_H */

@@ -4,18 +4,27 @@
  * VMM that uses it, its client, tell each other.
  *
  * The program is started as "tdx_migtd FD", where FD is one of a pair of Unix sockets
- * of type SOCK_SEQPACKET, and ends when the other one is closed.  A packet in either
- * direction is one struct tdx_migtd_packet, neither more nor less:
+ * of type SOCK_SEQPACKET, or as "tdx_migtd --listen PATH", and gives each connection to
+ * PATH, of the same type, a migration TD.  This ends when the connection is closed.  A
+ * packet in either direction is one struct tdx_migtd_packet, neither more nor less:
  *
  *	program                              client
- *	  |------------- READY --------------->|	once, with the fd of the VM
+ *	  |------------- HELLO --------------->|	or REFUSE
+ *	  |<------------ HELLO ----------------|
+ *	  |------------- READY --------------->|	with the fd of the VM, or REFUSE
  *	  |                                    |	KVM_TDX_SERVTD_BIND
  *	  |<------------ START ----------------|
  *	  |------------- MESSAGE ------------->|	for the peer
  *	  |<------------ MESSAGE --------------|	of the peer
  *	  |------------- RESULT -------------->|
  *
- * A client that sends anything else loses the program.  Up to MIGTD_MAX_SESSIONS
+ * HELLO and REFUSE begin with the same bytes in each version of the protocol, those up
+ * to the end of struct tdx_migtd_hello, whatever else a version adds.  The program says
+ * first which version it speaks, and a client that speaks another one closes the
+ * connection.  With --listen, a connection beyond TDX_MIGTD_MAX_CONNECTIONS is refused.
+ * Nothing follows a REFUSE.
+ *
+ * A client that sends anything else loses the migration TD.  Up to MIGTD_MAX_SESSIONS
  * exchanges can be under way, told apart by their request id.  Each ends with one
  * RESULT, which can come at any time after START.  A MESSAGE that belongs to none is
  * dropped.  One that is not from the peer makes its exchange fail, which is also how a
@@ -42,6 +51,12 @@
 /* Bytes of a message between two migration TDs, of which only they know the format. */
 #define MIGTD_MAX_MESSAGE		256
 
+/* "TDXMIGTD" */
+#define TDX_MIGTD_MAGIC			0x4454474d49584454ULL
+#define TDX_MIGTD_VERSION		1
+/* Connections to one socket at the same time, each with a TD. */
+#define TDX_MIGTD_MAX_CONNECTIONS	64
+
 /* How a request ended: bits 15:8 of the status that ReportStatus tells. */
 enum migtd_result {
 	MIGTD_SUCCESS			= 0,
@@ -60,6 +75,27 @@ enum tdx_migtd_packet_type {
 	TDX_MIGTD_START			= 2,
 	TDX_MIGTD_MESSAGE		= 3,
 	TDX_MIGTD_RESULT		= 4,
+	TDX_MIGTD_HELLO			= 5,
+	TDX_MIGTD_REFUSE		= 6,
+};
+
+enum tdx_migtd_refusal {
+	/* The client speaks another version of the protocol than @version. */
+	TDX_MIGTD_REFUSE_VERSION	= 1,
+	/* As many connections as there can be, or no process for another one. */
+	TDX_MIGTD_REFUSE_FULL		= 2,
+};
+
+/**
+ * struct tdx_migtd_hello - Introduction of either side.
+ * @magic: TDX_MIGTD_MAGIC.
+ * @version: TDX_MIGTD_VERSION of the sender.
+ * @refusal: enum tdx_migtd_refusal of TDX_MIGTD_REFUSE, 0 of TDX_MIGTD_HELLO.
+ */
+struct tdx_migtd_hello {
+	__u64 magic;
+	__u32 version;
+	__u32 refusal;
 };
 
 /**
@@ -88,8 +124,9 @@ struct tdx_migtd_result {
  * struct tdx_migtd_packet - A packet in either direction.
  * @type: enum tdx_migtd_packet_type.
  * @length: bytes in @message, 1 to MIGTD_MAX_MESSAGE; 0 for other types.
- * @request_id: the exchange that it is about; 0 for TDX_MIGTD_READY.  It is the same
- *	on both sides, as the messages are authenticated with it, and never used again.
+ * @request_id: the exchange that it is about; 0 before there is one.  It is the same on
+ *	both sides, as the messages are authenticated with it, and never used again.
+ * @hello: of TDX_MIGTD_HELLO and TDX_MIGTD_REFUSE.
  * @start: of TDX_MIGTD_START.
  * @message: of TDX_MIGTD_MESSAGE.
  * @result: of TDX_MIGTD_RESULT.
@@ -99,10 +136,15 @@ struct tdx_migtd_packet {
 	__u32 length;
 	__u64 request_id;
 	union {
+		struct tdx_migtd_hello hello;
 		struct tdx_migtd_start start;
 		__u8 message[MIGTD_MAX_MESSAGE];
 		struct tdx_migtd_result result;
 	};
 };
+
+/* Bytes of a HELLO or a REFUSE that are the same in each version. */
+#define TDX_MIGTD_HELLO_SIZE		(__builtin_offsetof(struct tdx_migtd_packet, hello) + \
+					 sizeof(struct tdx_migtd_hello))
 
 #endif /* SELFTEST_KVM_TDX_MIGTD_PROTO_H */
