@@ -37,7 +37,7 @@ END
 echo "host ${LIMIT:-600} tdx=1,tdx_mig=1 /tests/enter $*" >"$parts/tests.list"
 build_init "$parts/init"
 "$TOP/vmtest/initramfs.sh" "$parts/machine.cpio" "$obj" "$parts/init" "$parts/tests.list" \
-	"host-init=$TOP/host/init" "$TOP/host/enter" "$TOP/host/td" "$out/busybox" \
+	"host-init=$TOP/host/init" "$TOP/host/enter" "$TOP/host/td" "$TOP/host/boot_test" "$out/busybox" \
 	"$parts/guest.cpio" "$obj/arch/x86/boot/bzImage"
 
 # Datagrams, so that either host may come first, and again.

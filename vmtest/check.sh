@@ -79,6 +79,9 @@ demo() {
 	fi
 }
 
+# A user's VMM in the place of ours.
+qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" /host/boot_test; }
+
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
@@ -91,6 +94,7 @@ part "the machine" "$TOP/vmtest/test.sh" "$obj"
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \
 	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
+part "a host with QEMU: a TD boots" qemu
 part "the demo: a Linux guest moves" demo
 
 say "in all"
