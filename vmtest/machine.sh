@@ -14,7 +14,8 @@
 machine_begin() {
 	local mem=$1 accel=${ACCEL:-tcg} cpu
 
-	kernel_options="no_timer_check maxcpus=${CPUS:-3}"
+	# There is one bus; the kernel would look for 255 more.
+	kernel_options="no_timer_check pci=lastbus=0 maxcpus=${CPUS:-3}"
 	case $accel in
 	tcg)
 		cpu=max,vendor=${VENDOR:-GenuineIntel},+svm,phys-bits=48
