@@ -1,69 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Shared by the scripts that turn patches/ into a tree or into mails: what
-# patches/series says, where a new file goes, and how a patch is applied.
+# Shared by the scripts that turn a series into a tree or into mails: what its list
+# says, and how a patch is applied.  SERIES_PATHS names the file that says where all is;
+# without it, the series are those of the kernel.
+# shellcheck source=paths.sh
+. "$TOP/${SERIES_PATHS:-vmtest/paths.sh}"
 
 # The patches, in order.
-patch_names() { sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$TOP/patches/series"; }
+patch_names() { sed -n 's/^\([^# ][^ ]*\).*/\1/p' "$patches/series"; }
 
 # patch_new_files PATCH: the files of this repository that land with it.
 patch_new_files() {
 	local line paths
 
-	line=$(grep -F -- "$1 " "$TOP/patches/series" || true)
+	line=$(grep -F -- "$1 " "$patches/series" || true)
 	[[ $line == *'# + '* ]] || return 0
 	read -ra paths <<<"${line#*\# + }"
-	(cd "$TOP" && find "${paths[@]}" -type f | LC_ALL=C sort)
+	(cd "$new_root" && find "${paths[@]}" -type f | LC_ALL=C sort)
 }
 
-# Files of this repository that lie where the kernel wants them.
+# Files of this repository that lie as they do in the tree.
 new_files() {
-	(cd "$TOP" && find Kconfig arch tools Documentation -type f | LC_ALL=C sort)
-}
-
-# landing_path BASE FILE: where a file of this repository goes. Where the base has
-# renamed a folder, its name counts.
-landing_path() {
-	case $2 in
-	Kconfig)
-		echo arch/x86/kvm/vmx/Kconfig
-		;;
-	tools/testing/selftests/kvm/*x86_64/*)
-		if [ -d "$1/tools/testing/selftests/kvm/x86_64" ]; then
-			echo "$2"
-		else
-			echo "${2/x86_64\//x86/}"
-		fi
-		;;
-	*)
-		echo "$2"
-		;;
-	esac
+	[ ! -d "$new_root" ] ||
+		(cd "$new_root" && find "${new_places[@]}" -type f | sed 's,^\./,,' | LC_ALL=C sort)
 }
 
 # Existing files that the series edits.
 edited_files() {
-	patch_names | (cd "$TOP/patches" && xargs sed -n 's,^--- a/\([^\t]*\).*,\1,p') | LC_ALL=C sort -u
+	patch_names | (cd "$patches" && xargs sed -n 's,^--- a/\([^\t]*\).*,\1,p') | LC_ALL=C sort -u
 }
 
 # apply_patch BASE DIR PATCH: put the new files of a patch into DIR, and its edits.
 apply_patch() {
 	local base=$1 dir=$2 patch=$3 file to log
 
-	[ -f "$TOP/patches/$patch" ] || die "patches/series names $patch, which is not there"
+	[ -f "$patches/$patch" ] || die "${patches#"$TOP/"}/series names $patch, which is not there"
 	while read -r file; do
 		to=$(landing_path "$base" "$file")
 		[ ! -e "$dir/$to" ] && [ ! -e "$base/$to" ] ||
 			die "$file, which lands with $patch, is there already" \
 				"a file lands with one patch; what the base has is edited by a patch"
 		mkdir -p "$dir/$(dirname "$to")"
-		cp -p "$TOP/$file" "$dir/$to"
+		cp -p "$new_root/$file" "$dir/$to"
 	done < <(patch_new_files "$patch")
 
 	# A patch may bring new files and no edits.
-	grep -q '^--- a/' "$TOP/patches/$patch" || return 0
+	grep -q '^--- a/' "$patches/$patch" || return 0
 	log=$(patch -d "$dir" -p1 -F0 --no-backup-if-mismatch --reject-file=- -f \
-		<"$TOP/patches/$patch" 2>&1) || {
+		<"$patches/$patch" 2>&1) || {
 		printf '%s\n' "$log" >&2
 		die "$patch does not apply to $base" \
 			"the hunks named above have to be adapted to this base"
@@ -82,7 +66,7 @@ init_repository() {
 commit_patch() {
 	local dir=$1 info=$1/.git/mail.info
 
-	git -C "$dir" mailinfo .git/mail.msg .git/mail.diff <"$TOP/patches/$2" >"$info"
+	git -C "$dir" mailinfo .git/mail.msg .git/mail.diff <"$patches/$2" >"$info"
 	git -C "$dir" add -A -f
 	{
 		sed -n 's/^Subject: //p' "$info"
@@ -103,5 +87,5 @@ check_landings() {
 		patch_new_files "$patch"
 	done | LC_ALL=C sort) | tr -d '\t')
 	[ -z "$missing" ] || die "$(head -n 1 <<<"$missing") lands with no patch, or with two" \
-		"name it in patches/series, behind the patch that brings it: PATCH # + FILE..."
+		"name it in ${patches#"$TOP/"}/series, behind the patch that brings it: PATCH # + FILE..."
 }

@@ -1,20 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Export the three series as mails: build/series/product, selftests and sim, each
-# with its cover letter.  What is mailed is applied in the same way as for build/tree.
+# Export the three series as mails: build/series/product, selftests and sim, each with
+# its cover letter; or that of QEMU, build/qemu-series.  What is mailed is applied in the
+# same way as for build/tree.
 #
-# Usage: series.sh LINUX-TREE
+# Usage: series.sh TREE   the base; SERIES_PATHS, see patches.sh
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/patches.sh"
 
 base=$1
-out=$BUILD/series
-work=$BUILD/series.tmp
+out=$mail_dir
+work=$out.tmp
 rm -rf "$out" "$work"
 mkdir -p "$out" "$work"
 trap 'rm -rf "$work"' EXIT
 
-version=$(make -s -C "$base" kernelversion)
+version=$(base_version "$base")
 
 # A repository of just the files that the series edit.
 init_repository "$work"
@@ -32,23 +33,25 @@ cover_letter() {
 }
 
 from=base
-for series in product selftests sim; do
+for series in "${series_names[@]}"; do
+	dir=$out
+	[ ${#series_names[@]} -eq 1 ] || dir=$out/$series
 	while read -r patch; do
 		apply_patch "$base" "$work" "$patch"
 		commit_patch "$work" "$patch"
 		# Recorded traces are no reading matter; they come last, and stay here.
 		patch_new_files "$patch" | grep -q /traces/ || git -C "$work" tag -f "$series" >/dev/null
 	done < <(patch_names | grep "^$series/")
-	git -C "$work" format-patch -q --cover-letter -o "$out/$series" "$from..$series"
-	cover_letter "$out/$series/0000-cover-letter.patch" "$TOP/patches/$series/cover-letter"
-	say "$series: $(find "$out/$series" -name '*.patch' | wc -l) mails in $out/$series"
+	git -C "$work" format-patch -q --cover-letter -o "$dir" "$from..$series"
+	cover_letter "$dir/0000-cover-letter.patch" "$patches/$series/cover-letter"
+	say "$series: $(find "$dir" -name '*.patch' | wc -l) mails in $dir"
 	from=$(git -C "$work" rev-parse HEAD)
 done
 
 # What is mailed is what is tested.
-if [ -e "$BUILD/tree/.state" ]; then
+if [ -e "$tree/.state" ]; then
 	(cd "$work" && find . -path ./.git -prune -o -type f -printf '%P\n') | while read -r f; do
-		cmp -s "$work/$f" "$BUILD/tree/$f" ||
-			die "$f differs between the mails and build/tree" "make build/tree anew: make tree"
+		cmp -s "$work/$f" "$tree/$f" ||
+			die "$f differs between the mails and $tree" "make it anew: make ${verb}tree"
 	done
 fi

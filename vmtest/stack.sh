@@ -3,35 +3,36 @@
 # The series as a git branch, one commit for each patch with its new files, for all
 # that git does better than an editor: reorder, split, squash, blame, rebase.
 #
-# Usage: stack.sh out LINUX-TREE    make build/stack from patches/
-#        stack.sh in LINUX-TREE     write build/stack back to patches/ and the new files
-#        stack.sh rebase LINUX-TREE NEW-LINUX-TREE
+# Usage: stack.sh out TREE    make build/stack from patches/
+#        stack.sh in TREE     write build/stack back to patches/ and the new files
+#        stack.sh rebase TREE NEW-TREE
 #
-# A commit says in its last line, "Series: NAME", to which series it belongs.  A new
-# file lands whole with the first commit that has it, whatever later commits change.
+# TREE is the base; SERIES_PATHS, see patches.sh.  STACK=/path is another place for it.
+#
+# A commit says in its last line, "Series: NAME", to which series it belongs, if there
+# are several.  A new file lands whole with the first commit that has it, whatever later
+# commits change.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/patches.sh"
 
-verb=$1
+what=$1
 base=$2
-stack=$BUILD/stack
+
+shown=${stack#"$TOP/"}
 
 git_stack() { git -C "$stack" "$@"; }
 
-# copy_base TREE DIR: the folders of TREE in which the series edit something, without
-# their subfolders, so that a commit may edit other files there.
-copy_base() {
-	edited_files | xargs -n 1 dirname | sort -u | while read -r dir; do
-		[ ! -d "$1/$dir" ] || (cd "$1" &&
-			find "$dir" -maxdepth 1 -type f ! -name .complete ! -path ./.gitignore)
-	done | (cd "$1" && cpio -pdmu --quiet "$2")
-}
+# Several series have to be told apart.
+one_series=
+[ ${#series_names[@]} -gt 1 ] || one_series=${series_names[0]}
+
+copy_base() { stack_files "$1" | (cd "$1" && cpio -pdmu --quiet "$2"); }
 
 stack_out() {
-	local patch
+	local patch trailer
 
-	[ ! -e "$stack" ] || die "build/stack is there already" \
-		"write it back with 'make unstack', or remove it"
+	[ ! -e "$stack" ] || die "$shown is there already" \
+		"write it back with 'make ${verb}unstack', or remove it"
 	check_landings
 	mkdir -p "$stack"
 	init_repository "$stack"
@@ -41,18 +42,11 @@ stack_out() {
 	git_stack tag base
 	while read -r patch; do
 		apply_patch "$base" "$stack" "$patch"
-		commit_patch "$stack" "$patch" "Series: ${patch%%/*}"
+		trailer=
+		[ -n "$one_series" ] || trailer="Series: ${patch%%/*}"
+		commit_patch "$stack" "$patch" "$trailer"
 	done < <(patch_names)
-	say "build/stack: $(git_stack rev-list --count base..) commits on top of tag base"
-}
-
-# The way back of landing_path().
-repository_path() {
-	case $1 in
-	"$(landing_path "$base" Kconfig)") echo Kconfig ;;
-	tools/testing/selftests/kvm/*x86/*) echo "${1/x86\//x86_64/}" ;;
-	*) echo "$1" ;;
-	esac
+	say "$shown: $(git_stack rev-list --count base..) commits on top of tag base"
 }
 
 # write_patch COMMIT FILE EDITED...: the mail of a commit, without its new files.
@@ -79,18 +73,19 @@ stack_in() {
 	local commit series name file edits news n=0 last=
 	declare -A landed count
 
-	[ -d "$stack/.git" ] || die "there is no build/stack" "make it with 'make stack'"
-	[ -z "$(git_stack status --porcelain)" ] || die "build/stack has changes that are not committed"
+	[ -d "$stack/.git" ] || die "there is no $shown" "make it with 'make ${verb}stack'"
+	[ -z "$(git_stack status --porcelain)" ] || die "$shown has changes that are not committed"
 
 	local new=$BUILD/patches.new
 	rm -rf "$new"
-	mkdir -p "$new"
-	sed -n '/^#/p' "$TOP/patches/series" >"$new/series"
+	mkdir -p "$new/files"
+	sed -n '/^#/p' "$patches/series" >"$new/series"
 	while read -r commit; do
 		series=$(git_stack show -s --format=%b "$commit" | sed -n 's/^Series: //p')
-		[ -d "$TOP/patches/$series" ] && [ -n "$series" ] ||
+		series=${series:-$one_series}
+		[ -d "$patches/$series" ] && [ -n "$series" ] ||
 			die "$(git_stack log -1 --format='%h %s' "$commit") names no series" \
-				"add a last line 'Series: product', selftests or sim"
+				"add a last line 'Series: NAME', one of ${series_names[*]}"
 		edits=()
 		news=()
 		while read -r file; do
@@ -98,7 +93,7 @@ stack_in() {
 				edits+=("$file")
 			elif [ -z "${landed[$file]:-}" ] && git_stack cat-file -e "HEAD:$file" 2>/dev/null; then
 				landed[$file]=1
-				news+=("$(repository_path "$file")")
+				news+=("$(repository_path "$base" "$file")")
 				mkdir -p "$(dirname "$new/files/${news[-1]}")"
 				git_stack show "HEAD:$file" >"$new/files/${news[-1]}"
 				case $(git_stack ls-tree HEAD -- "$file") in
@@ -123,45 +118,45 @@ stack_in() {
 
 	# Files that no commit has any more go away.
 	new_files | while read -r file; do
-		[ -e "$new/files/$file" ] || rm -f "$TOP/$file"
+		[ -e "$new/files/$file" ] || rm -f "$new_root/$file"
 	done
 	(cd "$new/files" && find . -type f -printf '%P\n') | while read -r file; do
-		cmp -s "$new/files/$file" "$TOP/$file" || {
-			mkdir -p "$(dirname "$TOP/$file")"
-			cp -p "$new/files/$file" "$TOP/$file"
+		cmp -s "$new/files/$file" "$new_root/$file" || {
+			mkdir -p "$(dirname "$new_root/$file")"
+			cp -p "$new/files/$file" "$new_root/$file"
 		}
 	done
-	for series in product selftests sim; do
-		rm -f "$TOP/patches/$series"/[0-9]*.patch
-		[ ! -d "$new/$series" ] || mv "$new/$series"/*.patch "$TOP/patches/$series/"
+	for series in "${series_names[@]}"; do
+		rm -f "$patches/$series"/[0-9]*.patch
+		[ ! -d "$new/$series" ] || mv "$new/$series"/*.patch "$patches/$series/"
 	done
-	mv "$new/series" "$TOP/patches/series"
+	mv "$new/series" "$patches/series"
 	rm -rf "$new"
-	say "patches/: $n patches and their new files; look at 'git diff', then remove build/stack"
+	say "${patches#"$TOP/"}: $n patches and their new files; look at 'git diff', then remove $shown"
 }
 
 stack_rebase() {
 	local to=$1
 
-	[ -f "$to/Kbuild" ] || die "$to is no kernel tree"
+	is_base "$to" || die "$to is no such tree as $variable= names"
 	[ -d "$stack/.git" ] || stack_out
 	git_stack checkout -q -f base
 	git_stack rm -q -r .
 	copy_base "$to" "$stack"
 	git_stack add -A -f
-	git_stack commit -q --allow-empty -m "base: $(make -s -C "$to" kernelversion)"
+	git_stack commit -q --allow-empty -m "base: $(base_version "$to")"
 	git_stack tag -f new-base >/dev/null
-	say "rebasing onto $(make -s -C "$to" kernelversion)"
+	say "rebasing onto $(base_version "$to")"
 	git_stack rebase -q --onto new-base base series || die "the series does not apply as it is" \
-		"resolve the conflict in build/stack, then 'git rebase --continue' there" \
-		"after the last one: git -C build/stack tag -f base new-base; make unstack LINUX=$to"
+		"resolve the conflict in $shown, then 'git rebase --continue' there" \
+		"after the last one: git -C $shown tag -f base new-base; make ${verb}unstack $variable=$to"
 	git_stack tag -f base new-base >/dev/null
-	say "rebased; write it back with: make unstack LINUX=$to"
+	say "rebased; write it back with: make ${verb}unstack $variable=$to"
 }
 
-case $verb in
+case $what in
 out) stack_out ;;
 in) stack_in ;;
 rebase) stack_rebase "$3" ;;
-*) die "stack.sh: what is '$verb'?" ;;
+*) die "stack.sh: what is '$what'?" ;;
 esac

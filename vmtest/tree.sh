@@ -1,31 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Make build/tree: the base kernel with the series of this repository, patch by
-# patch, each with its new files.  Unchanged files keep their time stamps, so that a
+# Make build/tree, or build/qemu-tree: the base with the series of this repository, patch
+# by patch, each with its new files.  Unchanged files keep their time stamps, so that a
 # later build compiles only what changed.
 #
-# Usage: tree.sh [LINUX-TREE]
+# Usage: tree.sh TREE   the base; SERIES_PATHS, see patches.sh
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/patches.sh"
 
-base=${1:-$BUILD/base}
-tree=$BUILD/tree
-new=$BUILD/tree.new
+base=$1
+new=$tree.new
 
-[ -f "$base/Kbuild" ] || die "$base is no kernel tree"
+is_base "$base" || die "$base is no such tree as $variable= names"
 case $base in
 /*) ;;
-*) die "LINUX=$base is not an absolute path" ;;
+*) die "$variable=$base is not an absolute path" ;;
 esac
 
-base_id="$base $(sed -n '1,5p' "$base/Makefile" | tr -d '\n')"
+base_id=$(base_id "$base")
 state=$({
 	echo "$base_id"
-	cat "$TOP/vmtest/tree.sh" "$TOP/vmtest/patches.sh" "$TOP/patches/series"
-	patch_names | (cd "$TOP/patches" && xargs cat)
+	cat "$TOP/vmtest/tree.sh" "$TOP/vmtest/patches.sh" "$patches/series"
+	patch_names | (cd "$patches" && xargs cat)
 	new_files | while read -r f; do
 		echo "$f"
-		cat "$TOP/$f"
+		cat "$new_root/$f"
 	done
 } | sha256sum)
 [ "$(cat "$tree/.state" 2>/dev/null)" != "$state" ] || exit 0
@@ -34,7 +33,7 @@ state=$({
 # they are possible, i.e. within a mount.
 # Everything below replaces files, never writes into them.
 if [ "$(cat "$tree/.base" 2>/dev/null)" != "$base_id" ] || [ ! -f "$tree/.made" ]; then
-	if ln -f "$base/Kbuild" "$BUILD/.link" 2>/dev/null; then
+	if ln -f "$base/MAINTAINERS" "$BUILD/.link" 2>/dev/null; then
 		rm -f "$BUILD/.link"
 		link=-al
 	else
@@ -77,4 +76,4 @@ done
 mv "$new/.made" "$tree/.made"
 rm -rf "$new"
 echo "$state" >"$tree/.state"
-say "tree ready: ${#series[@]} patches, $(new_files | wc -l) new files"
+say "${tree#"$TOP/"} ready: ${#series[@]} patches, $(new_files | wc -l) new files"
