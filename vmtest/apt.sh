@@ -5,7 +5,8 @@
 # is read (for the mirror's address), never changed.
 
 # apt_begin DIR HINT SUITE...: an empty state in DIR; the HINT is for whoever has no apt.
-# Sets private_apt, the options that make apt-get and apt-cache use it.
+# Sets private_apt, the options that make apt-get and apt-cache use it.  apt_type=deb-src
+# is for sources instead.
 apt_begin() {
 	local dir=$1 hint=$2 suite mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	shift 2
@@ -26,7 +27,7 @@ apt_begin() {
 	: >"$dir/state/status"
 	: >"$dir/preferences"
 	for suite; do
-		echo "deb [signed-by=$keyring] $mirror $suite main"
+		echo "${apt_type:-deb} [signed-by=$keyring] $mirror $suite main"
 	done >"$dir/sources.list"
 
 	private_apt=(
