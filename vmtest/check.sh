@@ -84,6 +84,7 @@ qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" /host/boot_test; }
 
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
+part "the source and the series of QEMU, without a network" tap "$TOP/vmtest/tests/qemu.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
 part "the module model: unit tests and conformance" \
