@@ -21,14 +21,19 @@
 #                     it to another kernel
 #   make series-check what those who get the mails would check, with a kernel
 #                     built after each of them
+#   make qemu         build/qemu: QEMU with its series, see vmm/qemu/README.md;
+#                     qemu-tree, qemu-stack, qemu-unstack, qemu-rebase, qemu-series
+#                     and qemu-check are what they are without qemu-
 #   make clean        remove what was built, keep the base kernel
 #
-# LINUX=/path takes a Linux tree that is there already as the base.
+# LINUX=/path takes a Linux tree that is there already as the base; QEMU=/path
+# one of QEMU, and DISTFILES=/path a folder with its source package.
 
 include base.mk
 
 BUILD	:= $(CURDIR)/build
 LINUX	?= $(BUILD)/base
+QEMU	?= $(BUILD)/qemu-base
 TEST	?=
 MACHINE ?= intel
 export BUILD MACHINE
@@ -39,7 +44,8 @@ SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check host tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
-	clean base deps sim-deps host-deps
+	clean base deps sim-deps host-deps \
+	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -113,6 +119,38 @@ series-check: kernel
 	@vmtest/selftests.sh $(KERNEL) $(BUILD)/tests
 	@vmtest/series-check.sh $(LINUX) $(KERNEL) full
 
+# QEMU: the same verbs, for the series in vmm/qemu.
+IN_QEMU	:= SERIES_PATHS=vmm/qemu/paths.sh
+
+qemu-deps:
+	@vmtest/deps.sh qemu
+
+qemu-base: | qemu-deps
+	@[ "$(QEMU)" != "$(BUILD)/qemu-base" ] || vmm/qemu/fetch.sh $(QEMU_VERSION) "$(QEMU_SUITES)" $(QEMU_SHA256)
+
+qemu-tree: qemu-base
+	@$(IN_QEMU) vmtest/tree.sh $(QEMU)
+
+qemu: qemu-tree
+	@vmm/qemu/build.sh
+
+qemu-series: qemu-base
+	@$(IN_QEMU) vmtest/series.sh $(QEMU)
+
+qemu-stack: qemu-base
+	@$(IN_QEMU) vmtest/stack.sh out $(QEMU)
+
+qemu-unstack: qemu-base
+	@$(IN_QEMU) vmtest/stack.sh in $(QEMU)
+
+qemu-rebase: qemu-base
+	@[ -n "$(BASE)" ] || { echo "error: say BASE=/path/to/the/other/QEMU" >&2; exit 1; }
+	@$(IN_QEMU) vmtest/stack.sh rebase $(QEMU) $(BASE)
+
+qemu-check: qemu tree
+	@vmm/qemu/check.sh $(QEMU) $(LINUX)
+
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/series* $(BUILD)/bisect
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/series* $(BUILD)/bisect \
+		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Install what the build and the tests need, or say what to install.
 #
-# Usage: deps.sh GROUP...   groups: build, vm, host, sim, static, docs
+# Usage: deps.sh GROUP...   groups: build, vm, host, sim, static, docs, qemu
 . "$(dirname "$0")/lib.sh"
 
 packages() {
@@ -14,6 +14,11 @@ packages() {
 	sim) echo gcc make libc6-dev libssl-dev clang llvm 'libclang-rt-*-dev' ;;
 	static) echo sparse codespell git g++ ;;
 	docs) echo python3-sphinx ;;
+	qemu)
+		echo gcc make libc6-dev xz-utils patch cpio ccache libglib2.0-dev ninja-build python3-venv pkg-config
+		# That of Debian 12 is too old; vmm/qemu/build.sh gets a newer one there.
+		[ "$(sed -n 's/^VERSION_ID="\(.*\)"/\1/p' /etc/os-release)" = 12 ] || echo meson
+		;;
 	*) die "unknown group of packages '$1'" ;;
 	esac
 }
