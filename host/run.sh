@@ -34,11 +34,17 @@ file /init $TOP/host/guest 0755 0 0
 END
 "$obj/usr/gen_init_cpio" "$parts/guest.list" >"$parts/guest.cpio"
 
+# Migration TDs, and the QEMU that migrates TDs if there is one.
+"$TOP/vmtest/selftests.sh" "$obj" "$BUILD/tests" x86/tdx_migtd
+programs=("$BUILD/tests/x86/tdx_migtd")
+qemu=$BUILD/qemu/install/bin/qemu-system-x86_64
+[ ! -x "$qemu" ] || programs+=("$qemu")
+
 echo "host ${LIMIT:-600} tdx=1,tdx_mig=1 /tests/enter $*" >"$parts/tests.list"
 build_init "$parts/init"
 "$TOP/vmtest/initramfs.sh" "$parts/machine.cpio" "$obj" "$parts/init" "$parts/tests.list" \
 	"host-init=$TOP/host/init" "$TOP/host/enter" "$TOP/host/td" "$TOP/host/boot_test" "$out/busybox" \
-	"$parts/guest.cpio" "$obj/arch/x86/boot/bzImage"
+	"$parts/guest.cpio" "$obj/arch/x86/boot/bzImage" "${programs[@]}"
 
 # Datagrams, so that either host may come first, and again.
 devices=(
