@@ -1,0 +1,47 @@
+/*
+ * Migration of confidential guests
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_CONFIDENTIAL_H
+#define MIGRATION_CONFIDENTIAL_H
+
+#include "exec/cpu-common.h"
+#include "exec/hwaddr.h"
+#include "hw/core/cpu.h"
+
+#define CGS_MIGRATION_MAX_REPLY 512
+
+/* Is there private memory that the confidential guest itself exports? */
+bool migration_confidential(void);
+
+/*
+ * On the source: private memory cannot be made shared because it was exported.
+ * Returns true if the guest has to ask again, as the export is going to be
+ * revoked.
+ */
+bool migration_confidential_revoke(hwaddr gpa, uint64_t size);
+
+/*
+ * On the destination: a vCPU needs a page of private memory that the source has
+ * not sent yet.  It has to try again when this returns.
+ */
+void migration_confidential_missing(CPUState *cpu, hwaddr gpa);
+
+/*
+ * On the destination: a vCPU is going to make private memory shared.  What the
+ * source has not sent yet must not come later.
+ */
+void migration_confidential_complete(CPUState *cpu, hwaddr gpa, uint64_t size);
+
+/* On the destination: ask the source for a page of private memory. */
+int migration_confidential_request(RAMBlock *block, ram_addr_t offset);
+
+/*
+ * On the destination: send a message to the confidential guest of the source,
+ * over the return path.  At most CGS_MIGRATION_MAX_REPLY bytes.
+ */
+int migration_confidential_reply(const uint8_t *buf, size_t size);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * Migration of the private memory of confidential guests
+ *
+ * The migration thread finds dirty pages.  Those that are private are
+ * collected, as they are exported many at a time, either over the main channel
+ * or by the threads of multifd.  What is exported goes to the socket from where
+ * it lies.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "exec/target_page.h"
+#include "qemu/bitmap.h"
+#include "qemu/lockable.h"
+#include "system/ramblock.h"
+#include "confidential-guest.h"
+#include "migration.h"
+#include "migration-stats.h"
+#include "multifd.h"
+#include "options.h"
+#include "private-ram.h"
+#include "qemu-file.h"
+#include "ram.h"
+#include "trace.h"
+
+typedef struct PrivateRAMLeft {
+    RAMBlock *block;
+    ram_addr_t offset;
+} PrivateRAMLeft;
+
+typedef struct PrivateRAM {
+    /* Pages that wait for the main channel to send them */
+    ConfidentialGuestPages queue;
+    ram_addr_t offset[CGS_MIGRATION_MAX_PAGES];
+    ConfidentialGuestBundle bundle;
+
+    /* The channels of multifd have been synchronised with the main one */
+    bool started;
+    /* A new pass over memory has begun */
+    bool synced;
+    /* Something was exported since the last mark */
+    bool exported;
+
+    /* Which pages were exported at least once, a bitmap for each RAMBlock */
+    GHashTable *sent;
+
+    /* Pages that no channel could export; protected by the mutex */
+    QemuMutex left_mutex;
+    GArray *left;
+} PrivateRAM;
+
+static PrivateRAM *private_ram;
+
+bool private_ram_page(RAMBlock *block, ram_addr_t offset)
+{
+    return block->attributes && migration_confidential() &&
+           !test_bit(offset / qemu_real_host_page_size(),
+                     block->attributes->bitmap);
+}
+
+void private_ram_save_setup(void)
+{
+    if (!migration_confidential()) {
+        return;
+    }
+
+    private_ram = g_new0(PrivateRAM, 1);
+    private_ram->queue.offset = private_ram->offset;
+    private_ram->sent = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    private_ram->left = g_array_new(false, false, sizeof(PrivateRAMLeft));
+    qemu_mutex_init(&private_ram->left_mutex);
+}
+
+void private_ram_save_cleanup(void)
+{
+    if (!private_ram) {
+        return;
+    }
+
+    g_hash_table_destroy(private_ram->sent);
+    g_array_free(private_ram->left, true);
+    qemu_mutex_destroy(&private_ram->left_mutex);
+    g_clear_pointer(&private_ram, g_free);
+}
+
+void private_ram_bitmap_synced(void)
+{
+    if (private_ram) {
+        private_ram->synced = true;
+    }
+}
+
+static bool private_ram_put_bundle(QEMUFile *f, Error **errp)
+{
+    const ConfidentialGuestBundle *bundle = &private_ram->bundle;
+    unsigned i;
+
+    qemu_put_be64(f, RAM_SAVE_FLAG_PRIVATE);
+    qemu_put_be32(f, bundle->size);
+    for (i = 0; i < bundle->niov; i++) {
+        qemu_put_buffer_async(f, bundle->iov[i].iov_base,
+                              bundle->iov[i].iov_len, false);
+    }
+    ram_transferred_add(sizeof(uint64_t) + sizeof(uint32_t) + bundle->size);
+
+    /* The next export overwrites it. */
+    if (qemu_fflush(f)) {
+        error_setg(errp, "Private memory cannot be sent");
+        return false;
+    }
+    return true;
+}
+
+static bool private_ram_sync_channels(QEMUFile *f, Error **errp)
+{
+    if (multifd_ram_flush_and_sync(f) < 0) {
+        error_setg(errp, "The channels of multifd cannot be synchronised");
+        return false;
+    }
+    return true;
+}
+
+static bool private_ram_mark(QEMUFile *f, Error **errp)
+{
+    if (!confidential_export_epoch(&private_ram->bundle, errp) ||
+        !private_ram_put_bundle(f, errp)) {
+        return false;
+    }
+    private_ram->exported = false;
+
+    for (;;) {
+        if (!confidential_export_revoked(&private_ram->bundle, errp)) {
+            return false;
+        }
+        if (!private_ram->bundle.size) {
+            return true;
+        }
+        private_ram->exported = true;
+        if (!private_ram_put_bundle(f, errp)) {
+            return false;
+        }
+    }
+}
+
+bool private_ram_begin(QEMUFile *f, Error **errp)
+{
+    bool mark;
+
+    /* The guest runs elsewhere: pages can be exported in any order. */
+    if (!private_ram || migration_in_postcopy()) {
+        return true;
+    }
+
+    mark = (private_ram->synced && private_ram->exported) ||
+           confidential_revoke_pending();
+    private_ram->synced = false;
+    if (!mark && private_ram->started) {
+        return true;
+    }
+
+    /*
+     * The channels of the destination wait before the first synchronisation
+     * until it is ready, and between two until the mark has been imported.
+     */
+    if (!private_ram_flush(f, errp) || !private_ram_sync_channels(f, errp)) {
+        return false;
+    }
+    private_ram->started = true;
+    trace_private_ram_begin(mark);
+    return !mark ||
+           (private_ram_mark(f, errp) && private_ram_sync_channels(f, errp));
+}
+
+/* Keep what could not be exported, and account for the rest. */
+static void private_ram_account(const ConfidentialGuestPages *pages,
+                                const ConfidentialGuestBundle *bundle)
+{
+    unsigned i;
+
+    stat64_add(&mig_stats.normal_pages, bundle->nr_pages);
+    if (!pages->nr_left) {
+        return;
+    }
+
+    QEMU_LOCK_GUARD(&private_ram->left_mutex);
+    for (i = 0; i < pages->nr_left; i++) {
+        PrivateRAMLeft left = {
+            .block = pages->block,
+            .offset = pages->offset[i],
+        };
+
+        g_array_append_val(private_ram->left, left);
+    }
+}
+
+bool private_ram_flush(QEMUFile *f, Error **errp)
+{
+    ConfidentialGuestPages *queue;
+    bool ret;
+
+    if (!private_ram || !private_ram->queue.nr) {
+        return true;
+    }
+
+    queue = &private_ram->queue;
+    ret = confidential_export_pages(0, queue, &private_ram->bundle, errp);
+    if (ret) {
+        private_ram_account(queue, &private_ram->bundle);
+        ret = private_ram_put_bundle(f, errp);
+    }
+    queue->nr = 0;
+    return ret;
+}
+
+static void private_ram_set_sent(RAMBlock *block, ram_addr_t offset)
+{
+    unsigned long *sent = g_hash_table_lookup(private_ram->sent, block);
+
+    if (!sent) {
+        sent = bitmap_new(block->max_length >> qemu_target_page_bits());
+        g_hash_table_insert(private_ram->sent, block, sent);
+    }
+    set_bit(offset >> qemu_target_page_bits(), sent);
+}
+
+bool private_ram_was_sent(RAMBlock *block, ram_addr_t offset)
+{
+    const unsigned long *sent = g_hash_table_lookup(private_ram->sent, block);
+
+    return sent && test_bit(offset >> qemu_target_page_bits(), sent);
+}
+
+bool private_ram_queue(QEMUFile *f, RAMBlock *block, ram_addr_t offset,
+                       Error **errp)
+{
+    ConfidentialGuestPages *queue = &private_ram->queue;
+
+    private_ram->exported = true;
+    private_ram_set_sent(block, offset);
+    if (migrate_multifd() && !migration_in_postcopy()) {
+        if (!multifd_queue_private_page(block, offset)) {
+            error_setg(errp, "A private page cannot be queued");
+            return false;
+        }
+        return true;
+    }
+
+    if (queue->block != block && !private_ram_flush(f, errp)) {
+        return false;
+    }
+    queue->block = block;
+    queue->offset[queue->nr++] = offset;
+    return queue->nr < CGS_MIGRATION_MAX_PAGES || private_ram_flush(f, errp);
+}
+
+bool private_ram_next_left(RAMBlock **block, ram_addr_t *offset)
+{
+    GArray *left;
+    PrivateRAMLeft *last;
+
+    if (!private_ram) {
+        return false;
+    }
+
+    left = private_ram->left;
+    QEMU_LOCK_GUARD(&private_ram->left_mutex);
+    if (!left->len) {
+        return false;
+    }
+    last = &g_array_index(left, PrivateRAMLeft, left->len - 1);
+    *block = last->block;
+    *offset = last->offset;
+    g_array_set_size(left, left->len - 1);
+    return true;
+}
+
+int private_ram_multifd_send_prepare(MultiFDSendParams *p, Error **errp)
+{
+    MultiFDPages_t *multifd_pages = &p->data->u.ram;
+    g_autofree ConfidentialGuestBundle *bundle = g_new(ConfidentialGuestBundle, 1);
+    ConfidentialGuestPages pages = {
+        .block = multifd_pages->block,
+        .offset = multifd_pages->offset,
+        .nr = multifd_pages->num,
+    };
+
+    if (!confidential_export_pages(p->id, &pages, bundle, errp)) {
+        return -1;
+    }
+    private_ram_account(&pages, bundle);
+
+    p->iov[0].iov_base = p->packet;
+    p->iov[0].iov_len = p->packet_len;
+    memcpy(p->iov + 1, bundle->iov, bundle->niov * sizeof(bundle->iov[0]));
+    p->iovs_num = bundle->niov + 1;
+    p->next_packet_size = bundle->size;
+    p->flags |= MULTIFD_FLAG_PRIVATE;
+    multifd_send_fill_packet(p);
+    return 0;
+}
