@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # The harness's own tests: a recorded good run and what can go wrong with one,
 # each with the verdict that the judge must give; machines that die, on an emulator
-# that only pretends; and the limits of a test.  TAP.
+# that only pretends; the limits of a test; and the stack, on trees that only pretend.
+# TAP.
 . "$(dirname "$0")/../lib.sh"
 
 here=$TOP/vmtest/tests
@@ -440,6 +441,47 @@ verdict "tests.list names each test program, and no other" "${#differ}" "$differ
 
 double=$(lines_of "$TOP/vmtest/tests.list" | awk '{ print $1 }' | sort | uniq -d)
 verdict "no two lines of tests.list have the same name" "${#double}" "$double"
+
+# ---------------------------------------------------------------------- the stack
+
+# A series of one patch, which adds a line and a file, and two bases for it.  The second
+# one has changed what the patch shows as context.
+"$TOP/vmtest/deps.sh" static
+top=$work/top
+patch=$top/patches/product/0001-Add-a-line.patch
+mkdir -p "$work"/{old,new}/arch "$top"/{arch,tools,Documentation,patches/{product,selftests,sim}}
+ln -s "$TOP"/{Makefile,base.mk,vmtest} "$top"
+echo 'config NEW' >"$top/Kconfig"
+echo "product/${patch##*/} # + Kconfig" >"$top/patches/series"
+seq 1 20 >"$work/old/arch/file"
+sed 's/^8$/eight/; 1i zero' "$work/old/arch/file" >"$work/new/arch/file"
+for base in old new; do
+	: >"$work/$base/Kbuild"
+	printf 'kernelversion:\n\t@echo %s\n' "$base" >"$work/$base/Makefile"
+done
+printf '%s\n' 'From: A <a@b.c>' 'Date: Thu, 1 Jan 2026 00:00:00 +0000' 'Subject: [PATCH] Add a line' \
+	'' 'Why.' '---' '--- a/arch/file' '+++ b/arch/file' '@@ -8,6 +8,7 @@' \
+	' 8' ' 9' ' 10' '+line' ' 11' ' 12' ' 13' >"$patch"
+
+# stack TARGET VARIABLE...: make there.
+stack() {
+	env -u MAKEFLAGS make --no-print-directory -C "$top" "$@" >"$work/stack.log" 2>&1
+}
+
+# applies BASE: does the patch apply there as it is, and bring the line?
+applies() {
+	patch -d "$work/$1" -p1 -F0 -s -o "$work/patched" <"$patch" >/dev/null &&
+		cmp -s "$work/patched" <(sed '/^10$/a line' "$work/$1/arch/file")
+}
+
+ret=0
+applies old && ! applies new && stack rebase LINUX="$work/old" BASE="$work/new" &&
+	git -C "$top/build/stack" show base:arch/file | cmp -s - "$work/new/arch/file" || ret=1
+verdict "make rebase changes the base of the stack" $ret "$(cat "$work/stack.log")"
+
+ret=0
+stack unstack LINUX="$work/new" && applies new && ! applies old && [ -s "$top/Kconfig" ] || ret=1
+verdict "and the series that is written back is one for that base" $ret "$(cat "$work/stack.log")"
 
 echo "1..$n"
 [ "$bad" -eq 0 ]
