@@ -40,7 +40,7 @@ for series in "${series_names[@]}"; do
 		apply_patch "$base" "$work" "$patch"
 		commit_patch "$work" "$patch"
 		# Recorded traces are no reading matter; they come last, and stay here.
-		patch_new_files "$patch" | grep -q /traces/ || git -C "$work" tag -f "$series" >/dev/null
+		patch_new_files "$patch" | grep -q '\.trace$' || git -C "$work" tag -f "$series" >/dev/null
 	done < <(patch_names | grep "^$series/")
 	git -C "$work" format-patch -q --cover-letter -o "$dir" "$from..$series"
 	cover_letter "$dir/0000-cover-letter.patch" "$patches/$series/cover-letter"

@@ -23,7 +23,8 @@ tap()
 	status=$?
 	ok=$(grep -c '^ok ' "$log")
 	bad=$(grep -c '^not ok ' "$log")
-	if ! grep -q "^1\.\.$((ok + bad))\$" "$log" || { [ $status -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+	if ! grep -q "^1\.\.$((ok + bad))\$" "$log" ||
+	   { [ $status -ne 0 ] && [ "$bad" -eq 0 ]; }; then
 		bad=$((bad + 1))
 		echo "not ok - $name runs to its end (exit status $status)"
 		tail -n 20 "$log"

@@ -61,7 +61,7 @@ echo "$totals" | grep -q '^[1-9][0-9]* passed, 0 failed$'
 report $? "the model as it is passes: $totals"
 
 mutate "a write-blocked page stays writable" sept.c \
-	'/^	case SEPT_EXPORTED_DIRTY_BLOCKEDW:$/{n;s/rights = SEPT_R | SEPT_X;/rights = SEPT_RWX;/}'
+	'/^	case SEPT_EXPORTED_DIRTY_BLOCKEDW:$/{n;s/SEPT_R | SEPT_X;/SEPT_RWX;/}'
 mutate "a bundle is taken on any stream" mbmd.c \
 	's/mbmd->migs_index == index &&/mbmd->migs_index >= 0 \&\&/'
 mutate "an epoch token may repeat the epoch" token.c \
