@@ -15,7 +15,8 @@ seed=${SEED:-$RANDOM}
 dir=$BUILD/bisect
 tree=$dir/tree
 obj=$dir/obj
-rm -rf "$tree"
+# The files of the base are older than what an earlier run has built from patched ones.
+rm -rf "$tree" "$obj"
 mkdir -p "$tree" "$obj"
 find "$base" -mindepth 1 -maxdepth 1 ! -name .git ! -name .complete -exec cp -al -t "$tree" {} +
 
@@ -27,14 +28,18 @@ configure() {
 }
 
 # build NAME: the tree as it is.
+configured=
 build() {
-	configure >/dev/null 2>&1 || die "the kernel cannot be configured: $1"
+	[ -n "$configured" ] || configure >/dev/null 2>&1 || die "the kernel cannot be configured: $1"
+	configured=1
 	kbuild "$tree" "$obj" W=1 bzImage modules >"$dir/$1.log" 2>&1
 }
 
-# warnings NAME: those of a build, without line numbers.
+# warnings NAME: those of a build, whoever warns: the compiler, kernel-doc, objtool, modpost
+# or the linker; without line numbers and offsets.
 warnings() {
-	sed -n 's/^\(.*\.[chS]\):[0-9:]* warning: /\1: /p' "$dir/$1.log" | LC_ALL=C sort -u
+	sed -n -e '/[Ww]arning: \|WARNING: /!d' -e 's/:[0-9][0-9:]*/:/' -e 's/+0x[0-9a-f]*//' -e p \
+		"$dir/$1.log" | sort -u
 }
 
 mails=()
@@ -53,6 +58,7 @@ build base || die "the base does not build" "see $dir/base.log"
 for mail in "${mails[@]}"; do
 	name=$(basename "$(dirname "$mail")")-$(basename "$mail" .patch)
 	patch -d "$tree" -p1 -F0 -s --no-backup-if-mismatch <"$mail" || die "$name does not apply"
+	! grep -q '^+++ .*Kconfig' "$mail" || configured=
 	[ -n "${drawn[$mail]:-}" ] || continue
 
 	if ! build "$name"; then
