@@ -279,7 +279,8 @@ bool private_ram_next_left(RAMBlock **block, ram_addr_t *offset)
 int private_ram_multifd_send_prepare(MultiFDSendParams *p, Error **errp)
 {
     MultiFDPages_t *multifd_pages = &p->data->u.ram;
-    g_autofree ConfidentialGuestBundle *bundle = g_new(ConfidentialGuestBundle, 1);
+    g_autofree ConfidentialGuestBundle *bundle =
+        g_new(ConfidentialGuestBundle, 1);
     ConfidentialGuestPages pages = {
         .block = multifd_pages->block,
         .offset = multifd_pages->offset,

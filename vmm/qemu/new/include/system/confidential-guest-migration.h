@@ -116,8 +116,8 @@ typedef struct ConfidentialGuestMigrationOps {
     /**
      * @export_end: The migration has ended, successfully or not.
      *
-     * Called before the guest is resumed if it has not succeeded, without the BQL.
-     * Returns false with an error if the guest may not run here any more.
+     * Called before the guest is resumed if it has not succeeded, without the
+     * BQL. Returns false with an error if the guest may not run here any more.
      */
     bool (*export_end)(ConfidentialGuestSupport *cgs, bool completed,
                        Error **errp);
@@ -158,8 +158,8 @@ typedef struct ConfidentialGuestMigrationOps {
     /**
      * @import_missing: Postcopy: wait for a page of private memory.
      *
-     * Called by a vCPU that needs it.  Returns when it has been imported, the source
-     * has told that there is none, or the vCPU has something else to do.
+     * Called by a vCPU that needs it.  Returns when it has been imported, the
+     * source has told that there is none, or the vCPU has something else to do.
      */
     void (*import_missing)(ConfidentialGuestSupport *cgs, CPUState *cpu,
                            hwaddr gpa);

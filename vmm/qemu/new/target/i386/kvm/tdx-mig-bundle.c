@@ -214,8 +214,8 @@ bool tdx_mig_export_cancel(TdxMigStream *stream, const hwaddr *gpa, unsigned nr,
     return tdx_mig_export_mem(stream, nr, bundle, errp);
 }
 
-static bool tdx_mig_import_state(TdxMigStream *stream, unsigned type, uint32_t nr,
-                                 uint32_t vcpu_id, Error **errp)
+static bool tdx_mig_import_state(TdxMigStream *stream, unsigned type,
+                                 uint32_t nr, uint32_t vcpu_id, Error **errp)
 {
     struct kvm_tdx_mig_state_vp vp = { .nr_pages = nr, .vcpu_id = vcpu_id };
     enum kvm_tdx_mig_cmd_id cmd;
@@ -244,8 +244,9 @@ static bool tdx_mig_import_state(TdxMigStream *stream, unsigned type, uint32_t n
 
 /* Pages without a gap between them are read at once. */
 static bool tdx_mig_read_content(TdxMigStream *stream, uint32_t nr,
-                                 uint32_t nr_content, ConfidentialGuestRead *read,
-                                 void *opaque, Error **errp)
+                                 uint32_t nr_content,
+                                 ConfidentialGuestRead *read, void *opaque,
+                                 Error **errp)
 {
     uint32_t first, i = 0, found = 0;
 
@@ -294,8 +295,8 @@ static bool tdx_mig_import_mem(TdxMigStream *stream, uint32_t nr,
         gpa_list[i] = le64_to_cpu(stream->gpa_list[i]);
     }
     trace_tdx_mig_import_mem(stream->index, nr, nr_content);
-    return !tdx_mig_stream_ioctl(stream, KVM_TDX_MIG_IMPORT_MEM, 0, &count, NULL,
-                                 errp);
+    return !tdx_mig_stream_ioctl(stream, KVM_TDX_MIG_IMPORT_MEM, 0, &count,
+                                 NULL, errp);
 }
 
 bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
@@ -330,8 +331,8 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
     nr_content = be32_to_cpu(header.nr_content);
     if (nr > stream->nr_pages || nr > TDX_MIG_BUF_LIST_PAGES_MAX ||
         nr_content > nr || (!nr && type == TDX_MIG_MBMD_TYPE_MEM)) {
-        error_setg(errp, "TDX migration: a bundle of %u pages, of %u at most", nr,
-                   stream->nr_pages);
+        error_setg(errp, "TDX migration: a bundle of %u pages, of %u at most",
+                   nr, stream->nr_pages);
         return false;
     }
 

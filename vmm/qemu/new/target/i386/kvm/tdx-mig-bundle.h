@@ -27,8 +27,9 @@ bool tdx_mig_export_cancel(TdxMigStream *stream, const hwaddr *gpa, unsigned nr,
                            ConfidentialGuestBundle *bundle, Error **errp);
 
 /*
- * Import a bundle of any type, of which nothing has been read yet.  If @gpa_list is not
- * NULL, return the @nr entries of a memory bundle, of TDX_MIG_BUF_LIST_PAGES_MAX.
+ * Import a bundle of any type, of which nothing has been read yet.  If
+ * @gpa_list is not NULL, return the @nr entries of a memory bundle, of
+ * TDX_MIG_BUF_LIST_PAGES_MAX.
  */
 bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
                            ConfidentialGuestRead *read, void *opaque,

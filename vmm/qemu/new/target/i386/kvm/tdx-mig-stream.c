@@ -128,8 +128,8 @@ bool tdx_mig_stream_open(TdxMigStream *stream, unsigned index, Error **errp)
     int fd = kvm_create_device(kvm_state, KVM_DEV_TYPE_TDX_MIG_STREAM, false);
 
     if (fd < 0) {
-        error_setg_errno(errp, -fd, "TDX migration: stream %u cannot be created",
-                         index);
+        error_setg_errno(errp, -fd, "TDX migration: stream %u cannot be "
+                         "created", index);
         return false;
     }
 

@@ -46,8 +46,8 @@ static bool tdx_mig_vcpu_ioctl(CPUState *cpu, TdxMigVcpu *vcpu,
     int ret = kvm_vcpu_ioctl(cpu, request, arg);
 
     if (ret < 0) {
-        error_setg_errno(&vcpu->err, -ret, "TDX migration: %s of vCPU %d failed",
-                         name, cpu->cpu_index);
+        error_setg_errno(&vcpu->err, -ret, "TDX migration: %s of vCPU %d "
+                         "failed", name, cpu->cpu_index);
         return false;
     }
     return true;
@@ -190,8 +190,8 @@ static void tdx_mig_vcpu_set(CPUState *cpu, run_on_cpu_data data)
      */
     ret = kvm_vcpu_ioctl(cpu, KVM_SET_MSRS, &vcpu->msrs);
     if (ret < 0) {
-        error_setg_errno(&vcpu->err, -ret, "TDX migration: KVM_SET_MSRS of vCPU "
-                         "%d failed", cpu->cpu_index);
+        error_setg_errno(&vcpu->err, -ret, "TDX migration: KVM_SET_MSRS of "
+                         "vCPU %d failed", cpu->cpu_index);
         return;
     }
     if (ret < vcpu->msrs.head.nmsrs) {

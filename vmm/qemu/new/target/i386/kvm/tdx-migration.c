@@ -41,7 +41,9 @@
 #define TDX_MIG_VERSION         1
 #define TDX_MIG_MAX_STREAMS     255
 
-/* Pages of revoked exports that wait for the migration thread; others ask again */
+/*
+ * Pages of revoked exports that wait for the migration thread; others ask again
+ */
 #define TDX_MIG_MAX_REVOKED     TDX_MIG_BUF_LIST_PAGES_MAX
 #define TDX_MIG_REVOKE_US       1000
 
@@ -107,7 +109,10 @@ static TdxMigtd *tdx_mig_get_migtd(Error **errp)
     TdxGuest *tdx = TDX_GUEST(current_machine->cgs);
     g_autoptr(TdxMigtd) migtd = tdx_migtd_connect(tdx->migtd, errp);
 
-    return migtd && tdx_migtd_bind(migtd, errp) ? g_steal_pointer(&migtd) : NULL;
+    if (!migtd || !tdx_migtd_bind(migtd, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&migtd);
 }
 
 static void tdx_mig_close_streams(void)
@@ -133,7 +138,8 @@ static bool tdx_mig_open_streams(unsigned nr, Error **errp)
     return true;
 }
 
-static void tdx_mig_put_bundle(QEMUFile *f, const ConfidentialGuestBundle *bundle)
+static void tdx_mig_put_bundle(QEMUFile *f,
+                               const ConfidentialGuestBundle *bundle)
 {
     unsigned i;
 
@@ -147,7 +153,8 @@ static void tdx_mig_put_bundle(QEMUFile *f, const ConfidentialGuestBundle *bundl
 static bool tdx_mig_save_state(QEMUFile *f, enum kvm_tdx_mig_cmd_id cmd,
                                CPUState *cpu, Error **errp)
 {
-    g_autofree ConfidentialGuestBundle *bundle = g_new(ConfidentialGuestBundle, 1);
+    g_autofree ConfidentialGuestBundle *bundle =
+        g_new(ConfidentialGuestBundle, 1);
 
     if (!tdx_mig_export_state(&tdx_mig.streams[0], cmd, cpu, bundle, errp)) {
         return false;
@@ -178,7 +185,8 @@ static bool tdx_mig_exchange_keys(QEMUFile *f, Error **errp)
     size_t size;
 
     qemu_guest_getrandom_nofail(&request_id, sizeof(request_id));
-    if (!migtd || !tdx_migtd_begin(migtd, request_id, true, message, &size, errp)) {
+    if (!migtd ||
+        !tdx_migtd_begin(migtd, request_id, true, message, &size, errp)) {
         return false;
     }
     qemu_put_be64(f, request_id);
@@ -189,7 +197,8 @@ static bool tdx_mig_exchange_keys(QEMUFile *f, Error **errp)
         return false;
     }
     if (!tdx_mig_wait_for_key(message, &size)) {
-        error_setg(errp, "TDX migration: the destination does not agree on keys");
+        error_setg(errp, "TDX migration: the destination does not agree on "
+                   "keys");
         return false;
     }
     return tdx_migtd_end(migtd, request_id, message, size, errp);
@@ -238,7 +247,8 @@ static int tdx_mig_save_setup(QEMUFile *f, void *opaque, Error **errp)
         return -EINVAL;
     }
 
-    if (!tdx_mig_save_state(f, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, NULL, errp)) {
+    if (!tdx_mig_save_state(f, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, NULL,
+                            errp)) {
         return -EINVAL;
     }
     qatomic_set(&tdx_mig.exporting, true);
@@ -269,13 +279,14 @@ static int tdx_mig_pause(Error **errp)
     CPU_FOREACH(cpu) {
         run_on_cpu(cpu, tdx_mig_complete_exit, RUN_ON_CPU_HOST_PTR(&ret));
         if (ret != -EINTR) {
-            error_setg_errno(errp, ret < 0 ? -ret : EBUSY, "TDX migration: vCPU "
-                             "%d has not completed its last exit", cpu->cpu_index);
+            error_setg_errno(errp, ret < 0 ? -ret : EBUSY, "TDX migration: "
+                             "vCPU %d has not completed its last exit",
+                             cpu->cpu_index);
             return -EBUSY;
         }
     }
-    return tdx_mig_stream_ioctl(&tdx_mig.streams[0], KVM_TDX_MIG_EXPORT_PAUSE, 0,
-                                &unused, NULL, errp);
+    return tdx_mig_stream_ioctl(&tdx_mig.streams[0], KVM_TDX_MIG_EXPORT_PAUSE,
+                                0, &unused, NULL, errp);
 }
 
 /* The vCPUs are stopped. */
@@ -319,8 +330,8 @@ static void tdx_mig_save_shared_map(QEMUFile *f)
 }
 
 /*
- * Until the start token, the TD can run here again whatever happens.  Don't give it
- * up before the destination has imported all of it.
+ * Until the start token, the TD can run here again whatever happens.  Don't
+ * give it up before the destination has imported all of it.
  */
 static bool tdx_mig_wait_until_ready(QEMUFile *f, Error **errp)
 {
@@ -415,8 +426,8 @@ static bool tdx_mig_load_setup_record(QEMUFile *f, Error **errp)
     uint32_t size = qemu_get_be32(f);
     size_t reply_size;
 
-    if (version != TDX_MIG_VERSION || !nr || nr > TDX_MIG_MAX_STREAMS || !size ||
-        size > sizeof(message) || tdx_mig.streams ||
+    if (version != TDX_MIG_VERSION || !nr || nr > TDX_MIG_MAX_STREAMS ||
+        !size || size > sizeof(message) || tdx_mig.streams ||
         qemu_get_buffer(f, message, size) != size) {
         error_setg(errp, "TDX migration: bad setup, version %u, %u streams",
                    version, nr);
@@ -426,19 +437,22 @@ static bool tdx_mig_load_setup_record(QEMUFile *f, Error **errp)
     /* The source gets an answer only to a message that was good. */
     migtd = tdx_mig_get_migtd(errp);
     if (!migtd || !tdx_mig_open_streams(nr, errp) ||
-        !tdx_migtd_begin(migtd, request_id, false, reply + 1, &reply_size, errp) ||
+        !tdx_migtd_begin(migtd, request_id, false, reply + 1, &reply_size,
+                         errp) ||
         !tdx_migtd_end(migtd, request_id, message, size, errp)) {
         return false;
     }
     tdx_mig.importing = true;
     if (migration_confidential_reply(reply, 1 + reply_size)) {
-        error_setg(errp, "TDX migration: there is no return path to the source");
+        error_setg(errp, "TDX migration: there is no return path to the "
+                   "source");
         return false;
     }
     return true;
 }
 
-static bool tdx_mig_read_file(void *opaque, void *buf, size_t size, Error **errp)
+static bool tdx_mig_read_file(void *opaque, void *buf, size_t size,
+                              Error **errp)
 {
     if (qemu_get_buffer(opaque, buf, size) != size) {
         error_setg(errp, "TDX migration: the stream ends in a bundle");
@@ -455,8 +469,8 @@ static bool tdx_mig_load_bundle(QEMUFile *f, Error **errp)
         error_setg(errp, "TDX migration: a bundle without a session");
         return false;
     }
-    return tdx_mig_import_bundle(&tdx_mig.streams[0], size, tdx_mig_read_file, f,
-                                 NULL, NULL, errp);
+    return tdx_mig_import_bundle(&tdx_mig.streams[0], size, tdx_mig_read_file,
+                                 f, NULL, NULL, errp);
 }
 
 static bool tdx_mig_load_vcpu(QEMUFile *f, Error **errp)
@@ -473,7 +487,9 @@ static bool tdx_mig_load_vcpu(QEMUFile *f, Error **errp)
     return false;
 }
 
-/* A block may be mapped in several pieces; convert as much of one as possible. */
+/*
+ * A block may be mapped in several pieces; convert as much of one as possible.
+ */
 static bool tdx_mig_convert(RAMBlock *block, unsigned long first,
                             unsigned long nr, Error **errp)
 {
@@ -495,8 +511,8 @@ static bool tdx_mig_convert(RAMBlock *block, unsigned long first,
             }
         }
         if (kvm_convert_memory(gpa, (last - first) * page_size, false)) {
-            error_setg(errp, "TDX migration: memory at 0x%" HWADDR_PRIx " cannot "
-                       "be made shared", gpa);
+            error_setg(errp, "TDX migration: memory at 0x%" HWADDR_PRIx
+                       " cannot be made shared", gpa);
             return false;
         }
         first = last;
@@ -525,8 +541,8 @@ static bool tdx_mig_load_shared_map(QEMUFile *f, Error **errp)
     block = qemu_ram_block_by_name(idstr);
     if (!block || !block->attributes ||
         block->attributes->bitmap_size != nr_pages) {
-        error_setg(errp, "TDX migration: RAM block '%s' has no %u private pages",
-                   idstr, nr_pages);
+        error_setg(errp, "TDX migration: RAM block '%s' has no %u private "
+                   "pages", idstr, nr_pages);
         return false;
     }
 
@@ -560,7 +576,8 @@ static bool tdx_mig_load_ready(Error **errp)
     const uint8_t reply = TDX_MIG_REPLY_READY;
 
     if (migration_confidential_reply(&reply, sizeof(reply))) {
-        error_setg(errp, "TDX migration: there is no return path to the source");
+        error_setg(errp, "TDX migration: there is no return path to the "
+                   "source");
         return false;
     }
     return true;
@@ -687,8 +704,8 @@ static bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, hwaddr gpa,
     hwaddr page, end = gpa + size;
 
     /*
-     * Without a session, the export is being undone, or has been since KVM refused
-     * the conversion.
+     * Without a session, the export is being undone, or has been since KVM
+     * refused the conversion.
      */
     if (qatomic_read(&tdx_mig.exporting)) {
         QEMU_LOCK_GUARD(&tdx_mig.mutex);
@@ -728,7 +745,8 @@ static bool tdx_migration_export_revoked(ConfidentialGuestSupport *cgs,
         memcpy(gpa, revoked->data, nr * sizeof(*gpa));
         g_array_set_size(revoked, 0);
     }
-    return !nr || tdx_mig_export_cancel(&tdx_mig.streams[0], gpa, nr, bundle, errp);
+    return !nr || tdx_mig_export_cancel(&tdx_mig.streams[0], gpa, nr, bundle,
+                                        errp);
 }
 
 /* Source: the end */
@@ -751,8 +769,8 @@ static bool tdx_mig_get_abort_token(Error **errp)
 {
     QEMU_LOCK_GUARD(&tdx_mig.mutex);
     if (!tdx_mig.has_abort_token) {
-        error_setg(errp, "TDX migration: the destination has all of the TD and has "
-                   "not returned it: it may run there");
+        error_setg(errp, "TDX migration: the destination has all of the TD and "
+                   "has not returned it: it may run there");
         return false;
     }
     memcpy(tdx_mig.streams[0].mbmd, tdx_mig.abort_token,
@@ -885,7 +903,9 @@ static void tdx_mig_request(hwaddr gpa)
     memory_region_unref(section.mr);
 }
 
-/* The guest gets a page that it has to accept, as it would have on the source. */
+/*
+ * The guest gets a page that it has to accept, as it would have on the source.
+ */
 static void tdx_mig_add_page(CPUState *cpu, hwaddr gpa)
 {
     struct kvm_pre_fault_memory mem = { .gpa = gpa, .size = TARGET_PAGE_SIZE };
@@ -937,9 +957,10 @@ static void tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
 
 /* Destination: what migration code calls */
 
-static bool tdx_migration_import(ConfidentialGuestSupport *cgs, unsigned channel,
-                                 size_t size, ConfidentialGuestRead *read,
-                                 void *opaque, Error **errp)
+static bool tdx_migration_import(ConfidentialGuestSupport *cgs,
+                                 unsigned channel, size_t size,
+                                 ConfidentialGuestRead *read, void *opaque,
+                                 Error **errp)
 {
     g_autofree uint64_t *gpa_list = NULL;
     unsigned nr = 0;
