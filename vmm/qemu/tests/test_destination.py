@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Whatever happens to the destination, the TD runs on, or nowhere if it may run there."""
+
+from cases import case
+from check import Failed, expect, expect_in
+from migration import AT_ONCE, ENDLESS, SLOWLY, Migration
+from qmp import QmpGone
+from td import Config
+
+
+@case("the destination is killed while keys are exchanged")
+def setup(lab):
+    migration = lab.migration()
+    migration.destination.freeze()
+    migration.start()
+    migration.wait("setup")
+    migration.destination.kill()
+    migration.check_failed()
+
+
+@case("the destination is killed in the first pass over memory")
+def first_pass(lab):
+    migration = lab.migration(**SLOWLY).start()
+    migration.wait_pass(1)
+    migration.destination.kill()
+    migration.check_failed()
+
+
+@case("the destination is killed in a later pass over memory")
+def later_pass(lab):
+    migration = lab.migration(**ENDLESS).start()
+    migration.wait_pass(4)
+    migration.destination.kill()
+    migration.check_failed()
+
+
+@case("the destination is killed before the switchover")
+def pre_switchover(lab):
+    migration = lab.migration(capabilities=["pause-before-switchover"]).start()
+    migration.wait("pre-switchover")
+    migration.destination.kill()
+    migration.proceed()
+    migration.check_failed()
+
+
+@case("the destination is killed while it gets the rest of a TD that has been paused")
+def device(lab):
+    migration = lab.migration(capabilities=["pause-before-switchover"], **AT_ONCE).start()
+    migration.wait("pre-switchover")
+    migration.destination.freeze()
+    migration.proceed()
+    migration.source.qmp.wait_event("MIGRATION", status="device")
+    migration.destination.kill()
+    migration.check_failed()
+
+
+@case("the destination has fewer vCPUs")
+def fewer_vcpus(lab):
+    source = lab.td()
+    destination = lab.destination(source, Config(vcpus=1))
+    Migration(source, destination).start().check_failed()
+    expect_in("TDX migration", destination.errors())
+
+
+@case("the destination has less memory")
+def less_memory(lab):
+    source = lab.td()
+    destination = lab.destination(source, Config(memory="96M"))
+    Migration(source, destination).start().check_failed()
+    expect_in("pc.ram", destination.errors())
+
+
+@case("QEMU does not wait for a TD that it could not import, for lack of migration TDs")
+def no_migtd(lab):
+    source = lab.td()
+    try:
+        lab.destination(source, Config(migtd=False))
+        raise Failed("QEMU waits for a TD")
+    except QmpGone:
+        expect_in("can only be migrated to a tdx-guest object with migtd", lab.tds[-1].errors())
+    source.check_runs()
+
+
+@case("the destination is without migration TDs")
+def migtd_gone(lab):
+    source = lab.td()
+    destination = lab.destination(source)
+    destination.migtd.stop()
+    migration = Migration(source, destination).start()
+    # What comes first: that the destination has given up, or that there is no key of it.
+    migration.check_failed("does not agree on keys", "Sibling indicated error")
+    expect_in("cannot connect to the migration TD", destination.errors())
+
+
+@case("a TD moves after all these destinations have failed")
+def again(lab):
+    lab.move()
+
+
+@case("the destination returns all of a TD that it cannot run for lack of a device")
+def abort_token(lab):
+    source = lab.td(Config(devices=("-device", "virtio-rng-pci")))
+    destination = lab.destination(source, Config())
+    Migration(source, destination).start().check_failed()
+    expect_in("virtio-rng", destination.errors())
+    lab.move(source.config)
+
+
+@case("a TD runs nowhere when a destination that has all of it is killed")
+def lost(lab):
+    migration, relay = lab.relayed()
+    migration.start()
+    relay.wait_loaded()
+    migration.destination.kill()
+    relay.end()
+    info = migration.wait_end()
+    expect(info["status"] == "failed", f"the migration has {info['status']}")
+    expect_in("may run there", migration.source.errors())
+    status = migration.source.status()
+    expect(status == "internal-error", f"the source is {status}")
+    lab.drop()
+
+
+@case("a TD runs on the destination alone when the source does not hear that it has arrived")
+def unheard(lab):
+    migration, relay = lab.relayed()
+    migration.start()
+    relay.wait_loaded()
+    relay.end()
+    info = migration.wait_end()
+    expect(info["status"] == "failed", f"the migration has {info['status']}")
+    status = migration.source.status()
+    expect(status == "internal-error", f"the source is {status}")
+    migration.destination.take_over(migration.source)
+    migration.destination.check_runs(beats=10)
+    lab.adopt(migration)

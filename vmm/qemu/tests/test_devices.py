@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Devices go on where they were."""
+
+import disk
+from cases import case
+from check import expect
+from migration import Migration
+from network import GUEST, Echo, Network
+from td import Config
+
+
+def config(port):
+    return Config(devices=disk.DEVICES + Network.devices(port),
+                  options=("td_disk=1", f"td_net={GUEST}"))
+
+
+@case("a disk and a connection outlive a migration that is cancelled, and three that are not")
+def devices(lab):
+    disk.create()
+    network = Network()
+    lab.defer(network.remove)
+    ports = network.ports()
+    source = lab.td(config(ports[0]))
+    echo = Echo()
+    lab.defer(echo.end)
+    echo.start()
+    echo.check_runs()
+
+    destination = lab.destination(source, config(ports[1]))
+    migration = Migration(source, destination, capabilities=["pause-before-switchover"]).start()
+    migration.wait("pre-switchover")
+    migration.cancel()
+    migration.check_stayed()
+    echo.check_runs()
+
+    for number in range(1, 4):
+        destination = lab.destination(source, config(ports[number % 2]))
+        migration = Migration(source, destination).start()
+        migration.check_arrived()
+        source = lab.adopt(migration)
+        echo.check_runs()
+        beat = source.check_beats()
+        print(f"# move {number}: {beat.disk} blocks, {beat.net} bytes, {echo.received} numbers", flush=True)
+        expect(beat.disk, "nothing is written to the disk")
+    last = source.check_beats().disk
+    lab.drop()
+    disk.check(last)
+
+
+@case("the disk is free again after a destination that had all of the TD has returned it")
+def returned(lab):
+    disk.create()
+    rng = ("-device", "virtio-rng-pci")
+    source = lab.td(Config(devices=disk.DEVICES + rng, options=("td_disk=1",)))
+    migration = Migration(source, lab.destination(source, Config(devices=disk.DEVICES))).start()
+    migration.check_failed()
+    before = source.check_beats().disk
+    source.check_runs(10)
+    after = source.check_beats().disk
+    expect(after > before, "nothing more is written to the disk")
+    lab.move(source.config)
+    last = lab.current.check_beats().disk
+    lab.drop()
+    disk.check(last)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What query-migrate says is what KVM has done."""
+
+from cases import case
+from check import expect
+from migration import PAGE_SIZE
+
+
+def near(a, b, part=0.02):
+    return abs(a - b) <= part * max(a, b)
+
+
+def check_numbers(lab, **options):
+    migration = lab.migration(**options)
+    before = migration.source.statistics()
+    info = migration.start().check_arrived()
+    after = migration.source.statistics()
+    exported = after["exported_pages"] - before["exported_pages"]
+    exported_bytes = after["exported_bytes"] - before["exported_bytes"]
+    imported = migration.destination.statistics()
+    ram = info["ram"]
+    print(f"# normal {ram['normal']}, exported {exported}, imported {imported['imported_pages']}, "
+          f"transferred {ram['transferred']}, exported bytes {exported_bytes}, "
+          f"passes {ram['dirty-sync-count']}, total {info['total-time']} ms, downtime {info['downtime']} ms")
+    lab.adopt(migration)
+
+    expect(imported["imported_pages"] == exported, "not all pages that were exported have been imported")
+    expect(imported["imported_bytes"] == exported_bytes,
+           f"{imported['imported_bytes']} bytes have been imported, not {exported_bytes}")
+    # The others are shared.
+    expect(ram["normal"] >= exported, "query-migrate knows fewer pages than KVM has exported")
+    expect(near(ram["normal"], exported, 0.1), "query-migrate knows more pages than KVM has exported")
+    expect(ram["normal-bytes"] == ram["normal"] * PAGE_SIZE, "the bytes are not those of the pages")
+    expect(ram["transferred"] >= ram["normal-bytes"], "fewer bytes are transferred than those of pages")
+    expect(ram["transferred"] >= exported_bytes * 0.98, "fewer bytes are transferred than exported")
+    expect(near(ram["transferred"], exported_bytes, 0.15), "more bytes are transferred than exported")
+    expect(ram["remaining"] == 0, f"{ram['remaining']} bytes remain")
+    expect(0 < info["downtime"] <= info["total-time"], "the guest is down for longer than all takes")
+
+
+@case("the pages and bytes of query-migrate are those of KVM, and all arrive")
+def numbers(lab):
+    check_numbers(lab)
+
+
+@case("the pages and bytes of query-migrate are those of KVM with multifd, too")
+def numbers_multifd(lab):
+    check_numbers(lab, capabilities=["multifd"])
+
+
+@case("the pages of a migration that is cancelled are sent again")
+def sent_again(lab):
+    migration = lab.migration(downtime_limit=1).start()
+    migration.wait_pass(2)
+    migration.cancel()
+    migration.check_stayed()
+    check_numbers(lab)
