@@ -12,6 +12,7 @@
 #                     MACHINE=amd for those of VMs that are no TDs)
 #   make kunit        the KUnit tests of the driver alone
 #   make bench        measure what a migration costs in KVM, beside the limits
+#   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
@@ -43,7 +44,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check host tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
+.PHONY: help demo check check-qemu host tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -68,7 +69,7 @@ tree: base
 kernel: tree
 	@vmtest/kernel.sh $(KERNEL) "the kernel" "bzImage modules" -- $(CURDIR)/vmtest/kernel.config
 
-check: sim-deps host-deps kernel
+check: sim-deps host-deps kernel qemu
 	@vmtest/check.sh $(KERNEL) $(LINUX)
 
 test: kernel
@@ -91,6 +92,10 @@ bench: kernel
 host: host-deps kernel
 	@host/root.sh
 	@host/run.sh $(KERNEL) $(RUN)
+
+check-qemu: host-deps kernel qemu
+	@host/root.sh
+	@vmm/qemu/tests/run.sh $(KERNEL) $(or $(TEST),all)
 
 demo: kernel
 	@vmtest/demo.sh $(KERNEL)
@@ -153,4 +158,4 @@ qemu-check: qemu tree
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
 		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/series* $(BUILD)/bisect \
-		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check
+		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests

@@ -82,6 +82,9 @@ demo() {
 # A user's VMM in the place of ours.
 qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" /host/boot_test; }
 
+# The same host, in which a TD moves.
+qemu_moves() { "$TOP/host/root.sh" && "$TOP/vmm/qemu/tests/run.sh" "$obj" smoke; }
+
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
 part "the source and the series of QEMU, without a network" tap "$TOP/vmtest/tests/qemu.sh"
@@ -96,6 +99,7 @@ MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \
 	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
 part "a host with QEMU: a TD boots" qemu
+part "a host with QEMU: a TD moves" qemu_moves
 part "the demo: a Linux guest moves" demo
 
 say "in all"
