@@ -70,7 +70,7 @@ kernel: tree
 	@vmtest/kernel.sh $(KERNEL) "the kernel" "bzImage modules" -- $(CURDIR)/vmtest/kernel.config
 
 check: sim-deps host-deps kernel qemu
-	@vmtest/check.sh $(KERNEL) $(LINUX)
+	@vmtest/check.sh $(KERNEL) $(LINUX) $(QEMU)
 
 test: kernel
 	@vmtest/test.sh $(KERNEL) "$(TEST)"

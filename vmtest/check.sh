@@ -3,11 +3,12 @@
 # All tests: the harness, the module model in userspace, static checks, and the
 # machine.  The last line totals them.
 #
-# Usage: check.sh OBJDIR LINUX-TREE
+# Usage: check.sh OBJDIR LINUX-TREE QEMU-TREE
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
 base=$2
+qemu_base=$3
 skipped=0
 parts=()
 
@@ -98,6 +99,8 @@ part "the machine" "$TOP/vmtest/test.sh" "$obj"
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \
 	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
+part "the mails of QEMU: the end of the series, checkpatch, maintainers, headers" \
+	"$TOP/vmm/qemu/check.sh" "$qemu_base" "$base"
 part "a host with QEMU: a TD boots" qemu
 part "a host with QEMU: a TD moves" qemu_moves
 part "the demo: a Linux guest moves" demo
