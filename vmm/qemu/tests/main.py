@@ -18,13 +18,14 @@ import test_transport
 import test_destination
 import test_numbers
 import test_pace
+import test_postcopy
 import test_multifd
 import test_refusal
 import test_devices
 import test_vcpus
 from cases import CASES, run_all
 
-TOPICS = (test_cancel, test_transport, test_destination, test_numbers, test_pace, test_multifd,
+TOPICS = (test_cancel, test_transport, test_destination, test_numbers, test_pace, test_multifd, test_postcopy,
           test_refusal, test_devices, test_vcpus)
 
 

@@ -15,10 +15,10 @@ ENDLESS = {"downtime-limit": 1}
 AT_ONCE = {"downtime-limit": 2000000}
 SLOWLY = {"max-bandwidth": 1 << 20}
 DEFAULTS = {
-    "downtime-limit": 300, "max-bandwidth": 128 << 20, "multifd-channels": 2,
+    "downtime-limit": 300, "max-bandwidth": 128 << 20, "multifd-channels": 2, "max-postcopy-bandwidth": 0,
     "cpu-throttle-initial": 20, "cpu-throttle-increment": 10,
 }
-CAPABILITIES = ("multifd", "pause-before-switchover", "auto-converge")
+CAPABILITIES = ("multifd", "postcopy-ram", "pause-before-switchover", "auto-converge")
 
 
 class Migration:
@@ -128,8 +128,8 @@ class Migration:
     def check_arrived(self):
         """The guest has moved, and is whole."""
         info = self.wait("completed")
-        status = self.source.status()
-        expect(status == "postmigrate", f"the source is {status}")
+        # The migration has completed a moment earlier.
+        poll(lambda: self.source.status() == "postmigrate", "the source does not give up the TD")
         self.destination.take_over(self.source)
         self.destination.check_runs(beats=10)
         return info

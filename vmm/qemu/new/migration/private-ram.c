@@ -232,6 +232,18 @@ bool private_ram_was_sent(RAMBlock *block, ram_addr_t offset)
     return sent && test_bit(offset >> qemu_target_page_bits(), sent);
 }
 
+/* No more at once than may be sent in a period of the rate limit */
+static unsigned private_ram_max_pages(void)
+{
+    uint64_t limit = migration_rate_get();
+
+    if (limit == RATE_LIMIT_DISABLED) {
+        return CGS_MIGRATION_MAX_PAGES;
+    }
+    return MIN(MAX(limit >> qemu_target_page_bits(), 1),
+               CGS_MIGRATION_MAX_PAGES);
+}
+
 bool private_ram_queue(QEMUFile *f, RAMBlock *block, ram_addr_t offset,
                        Error **errp)
 {
@@ -252,7 +264,7 @@ bool private_ram_queue(QEMUFile *f, RAMBlock *block, ram_addr_t offset,
     }
     queue->block = block;
     queue->offset[queue->nr++] = offset;
-    return queue->nr < CGS_MIGRATION_MAX_PAGES || private_ram_flush(f, errp);
+    return queue->nr < private_ram_max_pages() || private_ram_flush(f, errp);
 }
 
 bool private_ram_next_left(RAMBlock **block, ram_addr_t *offset)

@@ -1,0 +1,467 @@
+/*
+ * The source of a migration of a TD
+ *
+ * It has keys exchanged, starts a session of the TDX module, exports memory
+ * when migration code asks for it, and finally gives the TD up with the start
+ * token, when the destination has confirmed that it has everything.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/guest-random.h"
+#include "qemu/main-loop.h"
+#include "exec/target_page.h"
+#include "hw/boards.h"
+#include "migration/confidential.h"
+#include "migration/misc.h"
+#include "migration/options.h"
+#include "system/kvm.h"
+#include "system/kvm_int.h"
+#include "system/ramblock.h"
+#include "cpu.h"
+#include "tdx.h"
+#include "tdx-mig-bundle.h"
+#include "tdx-mig-session.h"
+#include "tdx-mig-vcpu.h"
+#include "trace.h"
+
+static void tdx_mig_put_bundle(QEMUFile *f,
+                               const ConfidentialGuestBundle *bundle)
+{
+    unsigned i;
+
+    qemu_put_be32(f, TDX_MIG_BUNDLE);
+    qemu_put_be32(f, bundle->size);
+    for (i = 0; i < bundle->niov; i++) {
+        qemu_put_buffer(f, bundle->iov[i].iov_base, bundle->iov[i].iov_len);
+    }
+}
+
+static bool tdx_mig_save_state(QEMUFile *f, enum kvm_tdx_mig_cmd_id cmd,
+                               CPUState *cpu, Error **errp)
+{
+    g_autofree ConfidentialGuestBundle *bundle =
+        g_new(ConfidentialGuestBundle, 1);
+
+    if (!tdx_mig_export_state(&tdx_mig.streams[0], cmd, cpu, bundle, errp)) {
+        return false;
+    }
+    tdx_mig_put_bundle(f, bundle);
+    return true;
+}
+
+/* Keys */
+
+static bool tdx_mig_wait_for_key(uint8_t *key, size_t *size)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    while (!tdx_mig.key_size && !tdx_mig.replies_ended) {
+        qemu_cond_wait(&tdx_mig.reply_cond, &tdx_mig.mutex);
+    }
+    memcpy(key, tdx_mig.key, tdx_mig.key_size);
+    *size = tdx_mig.key_size;
+    return tdx_mig.key_size;
+}
+
+/* The MigTD of the destination answers once its TD is ready for the session. */
+static bool tdx_mig_exchange_keys(QEMUFile *f, Error **errp)
+{
+    g_autoptr(TdxMigtd) migtd = tdx_mig_get_migtd(errp);
+    uint8_t message[TDX_MIGTD_MAX_MESSAGE];
+    uint64_t request_id;
+    size_t size;
+
+    qemu_guest_getrandom_nofail(&request_id, sizeof(request_id));
+    if (!migtd ||
+        !tdx_migtd_begin(migtd, request_id, true, message, &size, errp)) {
+        return false;
+    }
+    qemu_put_be64(f, request_id);
+    qemu_put_be32(f, size);
+    qemu_put_buffer(f, message, size);
+    if (qemu_fflush(f)) {
+        error_setg(errp, "TDX migration: the destination is gone");
+        return false;
+    }
+    if (!tdx_mig_wait_for_key(message, &size)) {
+        error_setg(errp, "TDX migration: the destination does not agree on "
+                   "keys");
+        return false;
+    }
+    return tdx_migtd_end(migtd, request_id, message, size, errp);
+}
+
+/* The section */
+
+static void tdx_mig_reset_replies(void)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    tdx_mig.replies_ended = false;
+    tdx_mig.ready = false;
+    tdx_mig.key_size = 0;
+    tdx_mig.has_abort_token = false;
+    g_array_set_size(tdx_mig.revoked, 0);
+}
+
+int tdx_mig_save_prepare(void *opaque, Error **errp)
+{
+    /* Before the return path is there. */
+    tdx_mig_reset_replies();
+    return 0;
+}
+
+int tdx_mig_save_setup(QEMUFile *f, void *opaque, Error **errp)
+{
+    unsigned nr = MAX(migrate_multifd() ? migrate_multifd_channels() : 1,
+                      tdx_mig.max_streams);
+    bool ret;
+
+    if (!tdx_mig_open_streams(nr, errp)) {
+        return -EINVAL;
+    }
+
+    qemu_put_be32(f, TDX_MIG_SETUP);
+    qemu_put_be32(f, TDX_MIG_VERSION);
+    qemu_put_be32(f, nr);
+    /*
+     * This takes a while; the monitor has to work, e.g. to cancel the
+     * migration.
+     */
+    bql_unlock();
+    ret = tdx_mig_exchange_keys(f, errp);
+    bql_lock();
+    if (!ret) {
+        return -EINVAL;
+    }
+
+    if (!tdx_mig_save_state(f, KVM_TDX_MIG_EXPORT_STATE_IMMUTABLE, NULL,
+                            errp)) {
+        return -EINVAL;
+    }
+    qatomic_set(&tdx_mig.exporting, true);
+    qemu_put_be32(f, TDX_MIG_END);
+    if (qemu_fflush(f)) {
+        error_setg(errp, "TDX migration: the destination is gone");
+        return -EIO;
+    }
+    return 0;
+}
+
+/* KVM_RUN returns at once, but completes the last exit first. */
+static void tdx_mig_complete_exit(CPUState *cpu, run_on_cpu_data data)
+{
+    int *ret = data.host_ptr;
+
+    qatomic_set(&cpu->kvm_run->immediate_exit, 1);
+    *ret = kvm_vcpu_ioctl(cpu, KVM_RUN, 0);
+    qatomic_set(&cpu->kvm_run->immediate_exit, 0);
+}
+
+static int tdx_mig_pause(Error **errp)
+{
+    uint64_t unused = 0;
+    CPUState *cpu;
+    int ret;
+
+    CPU_FOREACH(cpu) {
+        run_on_cpu(cpu, tdx_mig_complete_exit, RUN_ON_CPU_HOST_PTR(&ret));
+        if (ret != -EINTR) {
+            error_setg_errno(errp, ret < 0 ? -ret : EBUSY, "TDX migration: "
+                             "vCPU %d has not completed its last exit",
+                             cpu->cpu_index);
+            return -EBUSY;
+        }
+    }
+    return tdx_mig_stream_ioctl(&tdx_mig.streams[0], KVM_TDX_MIG_EXPORT_PAUSE,
+                                0, &unused, NULL, errp);
+}
+
+/* The vCPUs are stopped. */
+int tdx_mig_precopy_notify(NotifierWithReturn *notifier, void *data,
+                           Error **errp)
+{
+    PrecopyNotifyData *pnd = data;
+
+    if (pnd->reason == PRECOPY_NOTIFY_COMPLETE && tdx_mig.exporting) {
+        /* A guest that does not run asks again on the destination. */
+        WITH_QEMU_LOCK_GUARD(&tdx_mig.mutex) {
+            g_array_set_size(tdx_mig.revoked, 0);
+        }
+        return tdx_mig_pause(errp);
+    }
+    return 0;
+}
+
+/* Which pages are shared, block by block. */
+static void tdx_mig_save_shared_map(QEMUFile *f)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        const RamBlockAttributes *attributes = block->attributes;
+        size_t len = strlen(block->idstr);
+        unsigned long i;
+
+        if (!attributes) {
+            continue;
+        }
+        qemu_put_be32(f, TDX_MIG_SHARED_MAP);
+        qemu_put_byte(f, len);
+        qemu_put_buffer(f, (uint8_t *)block->idstr, len);
+        qemu_put_be32(f, attributes->bitmap_size);
+        for (i = 0; i < BITS_TO_LONGS(attributes->bitmap_size); i++) {
+            qemu_put_be64(f, attributes->bitmap[i]);
+        }
+    }
+}
+
+/*
+ * Until the start token, the TD can run here again whatever happens.  Don't
+ * give it up before the destination has imported all of it.
+ */
+static bool tdx_mig_wait_until_ready(QEMUFile *f, Error **errp)
+{
+    bool ready;
+
+    qemu_put_be32(f, TDX_MIG_READY);
+    if (qemu_fflush(f)) {
+        error_setg(errp, "TDX migration: the destination is gone");
+        return false;
+    }
+
+    bql_unlock();
+    WITH_QEMU_LOCK_GUARD(&tdx_mig.mutex) {
+        while (!tdx_mig.ready && !tdx_mig.has_abort_token &&
+               !tdx_mig.replies_ended) {
+            qemu_cond_wait(&tdx_mig.reply_cond, &tdx_mig.mutex);
+        }
+        ready = tdx_mig.ready && !tdx_mig.has_abort_token &&
+                !tdx_mig.replies_ended;
+    }
+    bql_lock();
+    if (!ready) {
+        error_setg(errp, "TDX migration: the destination has given up");
+    }
+    return ready;
+}
+
+static bool tdx_mig_save_all(QEMUFile *f, Error **errp)
+{
+    TdxGuest *tdx = TDX_GUEST(current_machine->cgs);
+    g_autofree ConfidentialGuestBundle *bundle = NULL;
+    CPUState *cpu;
+
+    qemu_put_be32(f, TDX_MIG_NOTIFY);
+    qemu_put_be32(f, tdx->event_notify_vector);
+    qemu_put_be32(f, tdx->event_notify_apicid);
+    tdx_mig_save_shared_map(f);
+    if (!tdx_mig_save_state(f, KVM_TDX_MIG_EXPORT_STATE_TD, NULL, errp)) {
+        return false;
+    }
+    CPU_FOREACH(cpu) {
+        if (!tdx_mig_save_state(f, KVM_TDX_MIG_EXPORT_STATE_VP, cpu, errp)) {
+            return false;
+        }
+        qemu_put_be32(f, TDX_MIG_VCPU);
+        qemu_put_be32(f, kvm_arch_vcpu_id(cpu));
+        if (!tdx_mig_vcpu_save(f, cpu, errp)) {
+            return false;
+        }
+    }
+    if (!tdx_mig_wait_until_ready(f, errp)) {
+        return false;
+    }
+
+    bundle = g_new(ConfidentialGuestBundle, 1);
+    if (!tdx_mig_export_token(&tdx_mig.streams[0], true, bundle, errp)) {
+        return false;
+    }
+    qatomic_set(&tdx_mig.committed, true);
+    tdx_mig_put_bundle(f, bundle);
+    qemu_put_be32(f, TDX_MIG_END);
+    return true;
+}
+
+int tdx_mig_save_complete(QEMUFile *f, void *opaque)
+{
+    Error *local_err = NULL;
+
+    /* After postcopy, all that is not memory has been sent already. */
+    if (qatomic_read(&tdx_mig.committed)) {
+        qemu_put_be32(f, TDX_MIG_END);
+        return 0;
+    }
+
+    if (!tdx_mig_save_all(f, &local_err)) {
+        qemu_file_set_error_obj(f, -EINVAL, local_err);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* What migration code calls for memory */
+
+bool tdx_migration_export_pages(ConfidentialGuestSupport *cgs,
+                                unsigned channel,
+                                ConfidentialGuestPages *pages,
+                                ConfidentialGuestBundle *bundle,
+                                Error **errp)
+{
+    assert(channel < tdx_mig.nr_streams);
+    return tdx_mig_export_pages(&tdx_mig.streams[channel], pages, bundle, errp);
+}
+
+bool tdx_migration_export_epoch(ConfidentialGuestSupport *cgs,
+                                ConfidentialGuestBundle *bundle,
+                                Error **errp)
+{
+    return tdx_mig_export_token(&tdx_mig.streams[0], false, bundle, errp);
+}
+
+/* Conversions */
+
+static bool tdx_mig_is_revoked(hwaddr page)
+{
+    unsigned i;
+
+    for (i = 0; i < tdx_mig.revoked->len; i++) {
+        if (g_array_index(tdx_mig.revoked, hwaddr, i) == page) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, hwaddr gpa,
+                          uint64_t size)
+{
+    hwaddr page, end = gpa + size;
+
+    /*
+     * Without a session, the export is being undone, or has been since KVM
+     * refused the conversion.
+     */
+    if (qatomic_read(&tdx_mig.exporting)) {
+        QEMU_LOCK_GUARD(&tdx_mig.mutex);
+        for (page = gpa; page < end; page += TARGET_PAGE_SIZE) {
+            if (tdx_mig.revoked->len >= TDX_MIG_MAX_REVOKED) {
+                break;
+            }
+            if (!tdx_mig_is_revoked(page)) {
+                g_array_append_val(tdx_mig.revoked, page);
+            }
+        }
+    }
+
+    /* The guest, or its vCPU, asks at once. */
+    g_usleep(TDX_MIG_REVOKE_US);
+    return true;
+}
+
+bool tdx_migration_revoke_pending(ConfidentialGuestSupport *cgs)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    return tdx_mig.revoked->len;
+}
+
+bool tdx_migration_export_revoked(ConfidentialGuestSupport *cgs,
+                                  ConfidentialGuestBundle *bundle,
+                                  Error **errp)
+{
+    g_autofree hwaddr *gpa = g_new(hwaddr, TDX_MIG_BUF_LIST_PAGES_MAX);
+    unsigned nr = 0;
+
+    *bundle = (ConfidentialGuestBundle) {};
+    WITH_QEMU_LOCK_GUARD(&tdx_mig.mutex) {
+        GArray *revoked = tdx_mig.revoked;
+
+        nr = revoked->len;
+        memcpy(gpa, revoked->data, nr * sizeof(*gpa));
+        g_array_set_size(revoked, 0);
+    }
+    return !nr || tdx_mig_export_cancel(&tdx_mig.streams[0], gpa, nr, bundle,
+                                        errp);
+}
+
+/* The end */
+
+bool tdx_migration_export_committed(ConfidentialGuestSupport *cgs)
+{
+    return qatomic_read(&tdx_mig.committed);
+}
+
+/* The destination proves that it is not going to run the TD, or it is gone. */
+void tdx_migration_await_verdict(ConfidentialGuestSupport *cgs)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    while (!tdx_mig.has_abort_token && !tdx_mig.replies_ended) {
+        qemu_cond_wait(&tdx_mig.reply_cond, &tdx_mig.mutex);
+    }
+}
+
+static bool tdx_mig_get_abort_token(Error **errp)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    if (!tdx_mig.has_abort_token) {
+        error_setg(errp, "TDX migration: the destination has all of the TD and "
+                   "has not returned it: it may run there");
+        return false;
+    }
+    memcpy(tdx_mig.streams[0].mbmd, tdx_mig.abort_token,
+           sizeof(tdx_mig.abort_token));
+    return true;
+}
+
+bool tdx_migration_export_end(ConfidentialGuestSupport *cgs,
+                              bool completed, Error **errp)
+{
+    uint64_t unused = 0;
+    bool ret = true;
+
+    trace_tdx_migration_export_end(completed, tdx_mig.committed);
+    if (tdx_mig.exporting && !completed) {
+        ret = (!tdx_mig.committed || tdx_mig_get_abort_token(errp)) &&
+              !tdx_mig_stream_ioctl(&tdx_mig.streams[0],
+                                    KVM_TDX_MIG_EXPORT_ABORT, 0, &unused, NULL,
+                                    errp);
+    }
+    qatomic_set(&tdx_mig.exporting, false);
+    qatomic_set(&tdx_mig.committed, false);
+    return ret;
+}
+
+void tdx_migration_export_cleanup(ConfidentialGuestSupport *cgs)
+{
+    tdx_mig_close_streams();
+}
+
+void tdx_migration_reply_received(ConfidentialGuestSupport *cgs,
+                                  const uint8_t *buf, size_t size)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    if (size > 1 && buf[0] == TDX_MIG_REPLY_KEY &&
+        size - 1 <= sizeof(tdx_mig.key)) {
+        memcpy(tdx_mig.key, buf + 1, size - 1);
+        tdx_mig.key_size = size - 1;
+    } else if (size == 1 && buf[0] == TDX_MIG_REPLY_READY) {
+        tdx_mig.ready = true;
+    } else if (size == 1 + TDX_MIG_MBMD_SIZE &&
+               buf[0] == TDX_MIG_REPLY_ABORT_TOKEN) {
+        memcpy(tdx_mig.abort_token, buf + 1, TDX_MIG_MBMD_SIZE);
+        tdx_mig.has_abort_token = true;
+    } else {
+        warn_report("TDX migration: unknown message of the destination");
+    }
+    qemu_cond_broadcast(&tdx_mig.reply_cond);
+}
+
+void tdx_migration_replies_ended(ConfidentialGuestSupport *cgs)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    tdx_mig.replies_ended = true;
+    qemu_cond_broadcast(&tdx_mig.reply_cond);
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A TD runs on the destination before all of its memory is there."""
+
+from cases import case
+from check import expect, poll
+
+# Hardly anything comes unless a vCPU asks for it, so that the guest runs before it is all there.
+ON_DEMAND = {"max-postcopy-bandwidth": 1 << 20}
+POSTCOPY = ("postcopy-active", "completed")
+
+
+def switch(lab, *capabilities, passes=1, **parameters):
+    """Begin with pre-copy, then let the TD go on elsewhere; returns the migration."""
+    migration = lab.migration(capabilities=["postcopy-ram", *capabilities], **ON_DEMAND, **parameters).start()
+    migration.wait_pass(passes)
+    migration.source.ask("migrate-start-postcopy")
+    poll(lambda: migration.status() in POSTCOPY, "the TD does not go on elsewhere")
+    return migration
+
+
+def arrive(lab, migration):
+    """The guest runs with what is there, and then with all of it."""
+    migration.destination.take_over(migration.source)
+    migration.destination.check_runs()
+    requests = migration.query()["ram"]["postcopy-requests"]
+    expect(requests > 0, "no page was asked for")
+    migration.set(**{"max-postcopy-bandwidth": 0})
+    info = migration.wait("completed")
+    print(f"# asked for {info['ram']['postcopy-requests']} pages, downtime {info['downtime']} ms", flush=True)
+    migration.destination.check_runs(beats=10)
+    lab.adopt(migration)
+
+
+@case("a TD runs while its memory follows, and asks for what it needs")
+def first_pass(lab):
+    arrive(lab, switch(lab))
+
+
+@case("what a TD has written since it was sent is there when it goes on elsewhere")
+def later_pass(lab):
+    arrive(lab, switch(lab, passes=3, **{"downtime-limit": 1}))
+
+
+@case("memory follows a TD that has begun to move with multifd")
+def multifd(lab):
+    arrive(lab, switch(lab, "multifd"))
+
+
+@case("a TD moves on after it has come by post-copy")
+def onward(lab):
+    lab.move()
+
+
+@case("a migration that could switch to post-copy, but does not, is like any other")
+def unused(lab):
+    lab.move(capabilities=["postcopy-ram"])
