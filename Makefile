@@ -91,6 +91,7 @@ bench: kernel
 
 host: host-deps kernel
 	@host/root.sh
+	@vmtest/selftests.sh $(KERNEL) $(BUILD)/tests x86/tdx_migtd
 	@host/run.sh $(KERNEL) $(RUN)
 
 check-qemu: host-deps kernel qemu

@@ -34,11 +34,11 @@ file /init $TOP/host/guest 0755 0 0
 END
 "$obj/usr/gen_init_cpio" "$parts/guest.list" >"$parts/guest.cpio"
 
-# Migration TDs, and the QEMU that migrates TDs if there is one.
-"$TOP/vmtest/selftests.sh" "$obj" "$BUILD/tests" x86/tdx_migtd
-programs=("$BUILD/tests/x86/tdx_migtd")
-qemu=$BUILD/qemu/install/bin/qemu-system-x86_64
-[ ! -x "$qemu" ] || programs+=("$qemu")
+# Migration TDs, and the QEMU that migrates TDs, if they have been built.
+programs=()
+for program in "$BUILD/tests/x86/tdx_migtd" "$BUILD/qemu/install/bin/qemu-system-x86_64"; do
+	[ ! -x "$program" ] || programs+=("$program")
+done
 
 echo "host ${LIMIT:-600} tdx=1,tdx_mig=1 /tests/enter $*" >"$parts/tests.list"
 build_init "$parts/init"
