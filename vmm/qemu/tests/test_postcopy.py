@@ -14,7 +14,13 @@ def switch(lab, *capabilities, passes=1, **parameters):
     migration = lab.migration(capabilities=["postcopy-ram", *capabilities], **ON_DEMAND, **parameters).start()
     migration.wait_pass(passes)
     migration.source.ask("migrate-start-postcopy")
-    poll(lambda: migration.status() in POSTCOPY, "the TD does not go on elsewhere")
+
+    def look():
+        info = migration.query()
+        expect(info.get("status") not in ("failed", "cancelled"),
+               f"the migration has {info.get('status')}: {info.get('error-desc')}")
+        return info.get("status") in POSTCOPY
+    poll(look, "the TD does not go on elsewhere")
     return migration
 
 

@@ -232,7 +232,7 @@ bool private_ram_was_sent(RAMBlock *block, ram_addr_t offset)
     return sent && test_bit(offset >> qemu_target_page_bits(), sent);
 }
 
-/* No more at once than may be sent in a period of the rate limit */
+/* No more at once than a part of what the rate limit allows in a period */
 static unsigned private_ram_max_pages(void)
 {
     uint64_t limit = migration_rate_get();
@@ -240,7 +240,7 @@ static unsigned private_ram_max_pages(void)
     if (limit == RATE_LIMIT_DISABLED) {
         return CGS_MIGRATION_MAX_PAGES;
     }
-    return MIN(MAX(limit >> qemu_target_page_bits(), 1),
+    return MIN(MAX((limit / 4) >> qemu_target_page_bits(), 1),
                CGS_MIGRATION_MAX_PAGES);
 }
 
