@@ -24,12 +24,12 @@ def switch(lab, *capabilities, passes=1, **parameters):
     return migration
 
 
-def arrive(lab, migration):
+def arrive(lab, migration, missing=True):
     """The guest runs with what is there, and then with all of it."""
     migration.destination.take_over(migration.source)
     migration.destination.check_runs()
     requests = migration.query()["ram"]["postcopy-requests"]
-    expect(requests > 0, "no page was asked for")
+    expect(requests > 0 or not missing, "no page was asked for")
     migration.set(**{"max-postcopy-bandwidth": 0})
     info = migration.wait("completed")
     print(f"# asked for {info['ram']['postcopy-requests']} pages, downtime {info['downtime']} ms", flush=True)
@@ -44,7 +44,7 @@ def first_pass(lab):
 
 @case("what a TD has written since it was sent is there when it goes on elsewhere")
 def later_pass(lab):
-    arrive(lab, switch(lab, passes=3, **{"downtime-limit": 1}))
+    arrive(lab, switch(lab, passes=3, **{"downtime-limit": 1}), missing=False)
 
 
 @case("memory follows a TD that has begun to move with multifd")
