@@ -80,8 +80,8 @@ demo() {
 	fi
 }
 
-# A user's VMM in the place of ours.
-qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" /host/boot_test; }
+# The VMM that users have, in the place of ours.
+qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" env QEMU=qemu-system-x86_64 /host/boot_test; }
 
 # The same host, in which a TD moves.
 qemu_moves() { "$TOP/host/root.sh" && "$TOP/vmm/qemu/tests/run.sh" "$obj" smoke; }
