@@ -261,12 +261,21 @@ bool confidential_import_from_channel(QIOChannel *ioc, unsigned channel,
                                errp);
 }
 
+static bool confidential_decided;
+
 bool confidential_import_commit(Error **errp)
 {
     ConfidentialGuestSupport *cgs;
     const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
 
+    confidential_decided = true;
     return !ops || ops->import_commit(cgs, errp);
+}
+
+/* Has the destination tried to commit to the guest? */
+bool confidential_import_decided(void)
+{
+    return confidential_decided;
 }
 
 void confidential_import_end(void)

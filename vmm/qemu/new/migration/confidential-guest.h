@@ -32,6 +32,7 @@ bool confidential_import_from_file(QEMUFile *f, Error **errp);
 bool confidential_import_from_channel(QIOChannel *ioc, unsigned channel,
                                       size_t size, Error **errp);
 bool confidential_import_commit(Error **errp);
+bool confidential_import_decided(void);
 void confidential_import_end(void);
 
 #endif
