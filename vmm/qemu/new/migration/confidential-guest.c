@@ -165,8 +165,10 @@ void confidential_export_end(void)
 
     /* Nothing more is sent, so the destination has to answer. */
     if (ops->export_committed(cgs)) {
-        qio_channel_shutdown(qemu_file_get_ioc(s->to_dst_file),
-                             QIO_CHANNEL_SHUTDOWN_WRITE, NULL);
+        if (s->to_dst_file) {
+            qio_channel_shutdown(qemu_file_get_ioc(s->to_dst_file),
+                                 QIO_CHANNEL_SHUTDOWN_WRITE, NULL);
+        }
         ops->await_verdict(cgs);
     }
     if (!ops->export_end(cgs, false, &local_err)) {
