@@ -5,12 +5,9 @@
 #
 # Usage: documents.sh LINUX-TREE   a tree with the series, e.g. build/tree
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/tap.sh"
 
 tree=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
 
 reference=Documentation/virt/kvm/devices/tdx-mig-stream.rst
 concepts=Documentation/virt/kvm/tdx-migration.rst
@@ -22,17 +19,6 @@ driver=$(cd "$tree" && grep -l 'tdx_mig_commands\[KVM_' arch/x86/kvm/vmx/*.c)
 (cd "$tree" && find Documentation/virt/kvm arch/x86/kvm/vmx "$uapi" include/uapi/linux/kvm.h \
 	arch/x86/include/asm/shared arch/x86/virt/vmx/tdx/sim -type f |
 	cpio -pdm --quiet "$work/good")
-
-verdict() {
-	n=$((n + 1))
-	if [ "$2" -eq 0 ]; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		sed 's/^/# /' "$work/out"
-		bad=$((bad + 1))
-	fi
-}
 
 # finds NAME PATTERN FILE SED-SCRIPT: an edit that has to change the file, and to be
 # found as PATTERN.
@@ -46,13 +32,13 @@ finds() {
 	[ $ret -ne 0 ] || good=1
 	grep -q -- "^FAIL .*$2" "$work/out" || good=1
 	grep -q '[1-9][0-9]* failed$' "$work/out" || good=1
-	verdict "$1" $good
+	verdict "$1" $good "$(cat "$work/out")"
 }
 
 echo "TAP version 13"
 
 "$TOP/vmtest/doc-check.pl" "$work/good" >"$work/out" 2>&1 && ret=0 || ret=1
-verdict "documents, header and driver agree" "$ret"
+verdict "documents, header and driver agree" "$ret" "$(cat "$work/out")"
 
 finds "a command without a row in the reference" "IMPORT_COMMIT: no row in $reference" \
 	$reference '/^  IMPORT_COMMIT /d'

@@ -3,23 +3,7 @@
 # Tests of the host of QEMU without a machine: the image of its user space, from packages
 # made here, and how it is booted, on an emulator that only writes down its options.  TAP.
 . "$(dirname "$0")/../lib.sh"
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
-
-# verdict NAME STATUS OUTPUT: the result of a case.
-verdict() {
-	n=$((n + 1))
-	if [ "$2" -eq 0 ]; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		printf '# %s\n' "${3//$'\n'/$'\n# '}"
-		bad=$((bad + 1))
-	fi
-}
+. "$(dirname "$0")/tap.sh"
 
 # expect NAME COMMAND...
 expect() {

@@ -4,23 +4,7 @@
 # files may come from, on a package made here and an apt that only pretends; and the series
 # on that, as a tree and as a stack.  TAP.
 . "$(dirname "$0")/../lib.sh"
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
-
-# verdict NAME STATUS OUTPUT: the result of a case.
-verdict() {
-	n=$((n + 1))
-	if [ "$2" -eq 0 ]; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		printf '# %s\n' "${3//$'\n'/$'\n# '}"
-		bad=$((bad + 1))
-	fi
-}
+. "$(dirname "$0")/tap.sh"
 
 # A repository of its own.
 top=$work/top

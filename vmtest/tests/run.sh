@@ -5,24 +5,9 @@
 # that only pretends; the limits of a test; and the stack, on trees that only pretend.
 # TAP.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/tap.sh"
 
 here=$TOP/vmtest/tests
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
-
-# verdict NAME STATUS OUTPUT: the result of a case.
-verdict() {
-	n=$((n + 1))
-	if [ "$2" -eq 0 ]; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		printf '# %s\n' "${3//$'\n'/$'\n# '}"
-		bad=$((bad + 1))
-	fi
-}
 
 # check NAME TOTALS PATTERN...: judge $run; the last line must be TOTALS and for each
 # PATTERN there must be a line; the exit status must fit.
