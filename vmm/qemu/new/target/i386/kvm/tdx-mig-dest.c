@@ -354,28 +354,32 @@ void tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
                                   CPUState *cpu, hwaddr gpa)
 {
     TdxMigMissing missing;
+    unsigned waits = 0;
 
     gpa &= TARGET_PAGE_MASK;
     qemu_mutex_lock(&tdx_mig.mutex);
-    while (tdx_mig.running && !qatomic_read(&cpu->exit_request) &&
-           tdx_mig_get_missing(gpa) != TDX_MIG_ABSENT) {
-        bool requested = tdx_mig_get_missing(gpa) == TDX_MIG_WAITING;
-
-        tdx_mig_set_missing(gpa, TDX_MIG_WAITING);
+    if (!tdx_mig.running) {
         qemu_mutex_unlock(&tdx_mig.mutex);
-        if (!requested) {
-            tdx_mig_request(gpa);
-        }
-        qemu_mutex_lock(&tdx_mig.mutex);
+        return;
+    }
+    if (tdx_mig_get_missing(gpa) == TDX_MIG_WAITING) {
+        /* Another vCPU has asked for it, or this one before it was kicked. */
+        waits = 1;
+    } else if (tdx_mig_get_missing(gpa) == TDX_MIG_PRESENT) {
+        tdx_mig_set_missing(gpa, TDX_MIG_WAITING);
+    }
 
-        while (tdx_mig_get_missing(gpa) == TDX_MIG_WAITING &&
-               !qatomic_read(&cpu->exit_request)) {
-            qemu_cond_timedwait(&tdx_mig.import_cond, &tdx_mig.mutex,
-                                TDX_MIG_WAIT_MS);
+    while (tdx_mig_get_missing(gpa) == TDX_MIG_WAITING &&
+           !qatomic_read(&cpu->exit_request)) {
+        /* Ask again now and then: a request is lost with the connection. */
+        if (waits++ % TDX_MIG_WAITS == 0) {
+            qemu_mutex_unlock(&tdx_mig.mutex);
+            tdx_mig_request(gpa);
+            qemu_mutex_lock(&tdx_mig.mutex);
+            continue;
         }
-        if (tdx_mig_get_missing(gpa) == TDX_MIG_PRESENT) {
-            break;
-        }
+        qemu_cond_timedwait(&tdx_mig.import_cond, &tdx_mig.mutex,
+                            TDX_MIG_WAIT_MS);
     }
     missing = tdx_mig_get_missing(gpa);
     if (missing == TDX_MIG_ABSENT) {

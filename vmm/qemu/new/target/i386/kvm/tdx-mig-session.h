@@ -25,6 +25,8 @@
 
 /* How long a vCPU that waits for a page may miss that it is kicked */
 #define TDX_MIG_WAIT_MS         10
+/* After so many waits, it asks for the page once more */
+#define TDX_MIG_WAITS           1000
 
 /* What follows in the section, as a 32 bit number. */
 enum {
