@@ -14,15 +14,15 @@ CASES = []
 class Case:
     """A test: a function of a lab, and the sentence that it proves."""
 
-    def __init__(self, topic, name, run, smoke):
-        self.topic, self.name, self.run, self.smoke = topic, name, run, smoke
+    def __init__(self, topic, name, run, smoke, long):
+        self.topic, self.name, self.run, self.smoke, self.long = topic, name, run, smoke, long
 
 
-def case(name, smoke=False):
-    """Decorate a test with its name."""
+def case(name, smoke=False, long=False):
+    """Decorate a test with its name.  One that is long runs only if it is selected by name or topic."""
     def add(run):
         topic = run.__module__.removeprefix("test_")
-        CASES.append(Case(topic, name, run, smoke))
+        CASES.append(Case(topic, name, run, smoke, long))
         return run
     return add
 

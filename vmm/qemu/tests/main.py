@@ -22,16 +22,17 @@ import test_postcopy
 import test_multifd
 import test_refusal
 import test_devices
+import test_soak
 import test_vcpus
 from cases import CASES, run_all
 
 TOPICS = (test_cancel, test_transport, test_destination, test_numbers, test_pace, test_multifd, test_postcopy,
-          test_refusal, test_devices, test_vcpus)
+          test_refusal, test_devices, test_vcpus, test_soak)
 
 
 def selected(words):
     if words == ["all"]:
-        return CASES
+        return [test for test in CASES if not test.long]
     if words == ["smoke"]:
         return [test for test in CASES if test.smoke]
     return [test for test in CASES if test.topic in words or any(word.replace("_", " ") in test.name for word in words)]

@@ -18,7 +18,7 @@ DEFAULTS = {
     "downtime-limit": 300, "max-bandwidth": 128 << 20, "multifd-channels": 2, "max-postcopy-bandwidth": 0,
     "cpu-throttle-initial": 20, "cpu-throttle-increment": 10,
 }
-CAPABILITIES = ("multifd", "postcopy-ram", "pause-before-switchover", "auto-converge")
+CAPABILITIES = ("multifd", "postcopy-ram", "postcopy-preempt", "pause-before-switchover", "auto-converge")
 
 
 class Migration:

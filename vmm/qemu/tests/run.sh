@@ -3,7 +3,7 @@
 # Run the tests of QEMU's migration in a host.
 #
 # Usage: run.sh OBJDIR all|smoke|WORD...    as in main.py
-# Environment: QEMU_BIN=/path/of/qemu-system-x86_64; that of host/run.sh
+# Environment: MOVES=, ACCIDENTS= and SEED= of TEST=soak; QEMU_BIN=/path/of/qemu-system-x86_64; that of host/run.sh
 # What QEMU and the guests of failed tests have said is in build/qemu-tests/share/logs.
 . "$(dirname "$0")/../../../vmtest/lib.sh"
 
@@ -30,4 +30,5 @@ rm -rf "$share"/*.py "$share/logs"
 cp "$tests"/*.py "$share/"
 cp -u "$qemu" "$share/qemu-system-x86_64"
 cp -u "$BUILD/tests/x86/tdx_migtd" "$share/"
-SHARE=$share LIMIT=${LIMIT:-900} exec "$TOP/host/run.sh" "$obj" env "SLOW=${SLOW:-1}" python3 main.py "$@"
+SHARE=$share LIMIT=${LIMIT:-900} exec "$TOP/host/run.sh" "$obj" env "SLOW=${SLOW:-1}" "MOVES=${MOVES:-}" \
+	"ACCIDENTS=${ACCIDENTS:-}" "SEED=${SEED:-}" python3 main.py "$@"

@@ -2,7 +2,8 @@
 """A TD runs on the destination before all of its memory is there."""
 
 from cases import case
-from check import expect, poll
+from check import Failed, expect, expect_in, poll
+from qmp import QmpError
 
 # Hardly anything comes unless a vCPU asks for it, so that the guest runs before it is all there.
 ON_DEMAND = {"max-postcopy-bandwidth": 1 << 20}
@@ -11,7 +12,7 @@ POSTCOPY = ("postcopy-active", "completed")
 
 def switch(lab, *capabilities, passes=1, **parameters):
     """Begin with pre-copy, then let the TD go on elsewhere; returns the migration."""
-    migration = lab.migration(capabilities=["postcopy-ram", *capabilities], **ON_DEMAND, **parameters).start()
+    migration = lab.migration(capabilities=["postcopy-ram", *capabilities], **{**ON_DEMAND, **parameters}).start()
     migration.wait_pass(passes)
     migration.source.ask("migrate-start-postcopy")
 
@@ -52,6 +53,16 @@ def multifd(lab):
     arrive(lab, switch(lab, "multifd"))
 
 
+@case("pages that a TD asks for have a stream of their own")
+def preempt(lab):
+    arrive(lab, switch(lab, "postcopy-preempt"))
+
+
+@case("pages that a TD asks for, and those that it does not, come over two streams of multifd")
+def preempt_multifd(lab):
+    arrive(lab, switch(lab, "postcopy-preempt", "multifd", **{"max-postcopy-bandwidth": 16 << 20}))
+
+
 @case("a TD moves on after it has come by post-copy")
 def onward(lab):
     lab.move()
@@ -60,3 +71,21 @@ def onward(lab):
 @case("a migration that could switch to post-copy, but does not, is like any other")
 def unused(lab):
     lab.move(capabilities=["postcopy-ram"])
+
+
+@case("nobody recovers a post-copy whose connection is lost")
+def lost(lab):
+    migration = switch(lab)
+    migration.source.ask("yank", instances=[{"type": "migration"}])
+    migration.wait("postcopy-paused")
+    poll(lambda: migration.destination.ask("query-migrate").get("status") == "postcopy-paused",
+         "the destination does not notice")
+    for td, command, arguments in ((migration.source, "migrate", {"uri": "unix:/run/nobody", "resume": True}),
+                                   (migration.destination, "migrate-recover", {"uri": "unix:/run/nobody"})):
+        try:
+            td.ask(command, **arguments)
+        except QmpError as error:
+            expect_in("cannot be recovered", str(error))
+        else:
+            raise Failed(f"{command} was not refused")
+    lab.drop()

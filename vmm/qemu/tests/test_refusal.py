@@ -44,11 +44,6 @@ def xbzrle(lab):
     check_capability(lab, "xbzrle")
 
 
-@case("postcopy-preempt is refused")
-def postcopy_preempt(lab):
-    check_capability(lab, "postcopy-ram", "postcopy-preempt")
-
-
 @case("x-ignore-shared is refused")
 def ignore_shared(lab):
     check_capability(lab, "x-ignore-shared")

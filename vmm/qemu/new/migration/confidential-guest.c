@@ -61,8 +61,6 @@ bool confidential_check_migration(Error **errp)
         conflict = "mapped-ram";
     } else if (migrate_background_snapshot()) {
         conflict = "background-snapshot";
-    } else if (migrate_postcopy_preempt()) {
-        conflict = "postcopy-preempt";
     } else if (migrate_colo()) {
         conflict = "x-colo";
     } else if (migrate_xbzrle()) {
@@ -81,6 +79,17 @@ bool confidential_check_migration(Error **errp)
     if (conflict) {
         error_setg(errp, "The private memory of a confidential guest cannot be "
                    "migrated with %s", conflict);
+        return false;
+    }
+    return true;
+}
+
+/* What was under way can be exported only once. */
+bool confidential_check_recovery(Error **errp)
+{
+    if (migration_confidential()) {
+        error_setg(errp, "The postcopy of a confidential guest cannot be "
+                   "recovered: private memory was lost with the connection");
         return false;
     }
     return true;
@@ -242,10 +251,11 @@ static bool confidential_read_file(void *opaque, void *buf, size_t size,
     return true;
 }
 
-bool confidential_import_from_file(QEMUFile *f, Error **errp)
+bool confidential_import_from_file(QEMUFile *f, unsigned channel,
+                                   Error **errp)
 {
-    return confidential_import(0, qemu_get_be32(f), confidential_read_file, f,
-                               errp);
+    return confidential_import(channel, qemu_get_be32(f),
+                               confidential_read_file, f, errp);
 }
 
 static bool confidential_read_channel(void *opaque, void *buf, size_t size,

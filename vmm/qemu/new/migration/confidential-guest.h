@@ -13,6 +13,7 @@
 
 /* Refuse what private memory cannot be combined with. */
 bool confidential_check_migration(Error **errp);
+bool confidential_check_recovery(Error **errp);
 
 /* Source; see struct ConfidentialGuestMigrationOps */
 bool confidential_export_pages(unsigned channel, ConfidentialGuestPages *pages,
@@ -28,7 +29,8 @@ void confidential_reply_received(const uint8_t *buf, size_t size);
 void confidential_replies_ended(void);
 
 /* Destination */
-bool confidential_import_from_file(QEMUFile *f, Error **errp);
+bool confidential_import_from_file(QEMUFile *f, unsigned channel,
+                                   Error **errp);
 bool confidential_import_from_channel(QIOChannel *ioc, unsigned channel,
                                       size_t size, Error **errp);
 bool confidential_import_commit(Error **errp);

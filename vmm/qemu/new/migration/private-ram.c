@@ -3,8 +3,9 @@
  *
  * The migration thread finds dirty pages.  Those that are private are
  * collected, as they are exported many at a time, either over the main channel
- * or by the threads of multifd.  What is exported goes to the socket from where
- * it lies.
+ * or by the threads of multifd.  With postcopy-preempt, the thread of the
+ * return path exports what the destination asks for over a channel of its own.
+ * What is exported goes to the socket from where it lies.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -30,11 +31,16 @@ typedef struct PrivateRAMLeft {
     ram_addr_t offset;
 } PrivateRAMLeft;
 
-typedef struct PrivateRAM {
-    /* Pages that wait for the main channel to send them */
+/* A channel whose thread finds the pages that it sends */
+typedef struct PrivateRAMChannel {
+    /* Pages that wait for others to be exported with */
     ConfidentialGuestPages queue;
     ram_addr_t offset[CGS_MIGRATION_MAX_PAGES];
     ConfidentialGuestBundle bundle;
+} PrivateRAMChannel;
+
+typedef struct PrivateRAM {
+    PrivateRAMChannel channel[RAM_CHANNEL_MAX];
 
     /* The channels of multifd have been synchronised with the main one */
     bool started;
@@ -43,11 +49,16 @@ typedef struct PrivateRAM {
     /* Something was exported since the last mark */
     bool exported;
 
-    /* Which pages were exported at least once, a bitmap for each RAMBlock */
-    GHashTable *sent;
+    /* Protects what follows */
+    QemuMutex mutex;
 
-    /* Pages that no channel could export; protected by the mutex */
-    QemuMutex left_mutex;
+    /*
+     * Which pages were exported at least once, a bitmap for each RAMBlock;
+     * in postcopy, which ones a channel has exported or is about to
+     */
+    GHashTable *sent[RAM_CHANNEL_MAX];
+
+    /* Pages that no channel could export */
     GArray *left;
 } PrivateRAM;
 
@@ -62,26 +73,36 @@ bool private_ram_page(RAMBlock *block, ram_addr_t offset)
 
 void private_ram_save_setup(void)
 {
+    unsigned i;
+
     if (!migration_confidential()) {
         return;
     }
 
     private_ram = g_new0(PrivateRAM, 1);
-    private_ram->queue.offset = private_ram->offset;
-    private_ram->sent = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    for (i = 0; i < RAM_CHANNEL_MAX; i++) {
+        PrivateRAMChannel *channel = &private_ram->channel[i];
+
+        channel->queue.offset = channel->offset;
+        private_ram->sent[i] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    }
     private_ram->left = g_array_new(false, false, sizeof(PrivateRAMLeft));
-    qemu_mutex_init(&private_ram->left_mutex);
+    qemu_mutex_init(&private_ram->mutex);
 }
 
 void private_ram_save_cleanup(void)
 {
+    unsigned i;
+
     if (!private_ram) {
         return;
     }
 
-    g_hash_table_destroy(private_ram->sent);
+    for (i = 0; i < RAM_CHANNEL_MAX; i++) {
+        g_hash_table_destroy(private_ram->sent[i]);
+    }
     g_array_free(private_ram->left, true);
-    qemu_mutex_destroy(&private_ram->left_mutex);
+    qemu_mutex_destroy(&private_ram->mutex);
     g_clear_pointer(&private_ram, g_free);
 }
 
@@ -92,9 +113,10 @@ void private_ram_bitmap_synced(void)
     }
 }
 
-static bool private_ram_put_bundle(QEMUFile *f, Error **errp)
+static bool private_ram_put_bundle(QEMUFile *f,
+                                   const ConfidentialGuestBundle *bundle,
+                                   Error **errp)
 {
-    const ConfidentialGuestBundle *bundle = &private_ram->bundle;
     unsigned i;
 
     qemu_put_be64(f, RAM_SAVE_FLAG_PRIVATE);
@@ -124,21 +146,24 @@ static bool private_ram_sync_channels(QEMUFile *f, Error **errp)
 
 static bool private_ram_mark(QEMUFile *f, Error **errp)
 {
-    if (!confidential_export_epoch(&private_ram->bundle, errp) ||
-        !private_ram_put_bundle(f, errp)) {
+    ConfidentialGuestBundle *bundle =
+        &private_ram->channel[RAM_CHANNEL_PRECOPY].bundle;
+
+    if (!confidential_export_epoch(bundle, errp) ||
+        !private_ram_put_bundle(f, bundle, errp)) {
         return false;
     }
     private_ram->exported = false;
 
     for (;;) {
-        if (!confidential_export_revoked(&private_ram->bundle, errp)) {
+        if (!confidential_export_revoked(bundle, errp)) {
             return false;
         }
-        if (!private_ram->bundle.size) {
+        if (!bundle->size) {
             return true;
         }
         private_ram->exported = true;
-        if (!private_ram_put_bundle(f, errp)) {
+        if (!private_ram_put_bundle(f, bundle, errp)) {
             return false;
         }
     }
@@ -164,7 +189,8 @@ bool private_ram_begin(QEMUFile *f, Error **errp)
      * The channels of the destination wait before the first synchronisation
      * until it is ready, and between two until the mark has been imported.
      */
-    if (!private_ram_flush(f, errp) || !private_ram_sync_channels(f, errp)) {
+    if (!private_ram_flush(f, RAM_CHANNEL_PRECOPY, errp) ||
+        !private_ram_sync_channels(f, errp)) {
         return false;
     }
     private_ram->started = true;
@@ -173,8 +199,22 @@ bool private_ram_begin(QEMUFile *f, Error **errp)
            (private_ram_mark(f, errp) && private_ram_sync_channels(f, errp));
 }
 
+/* Called with the mutex. */
+static unsigned long *private_ram_sent(unsigned channel, RAMBlock *block)
+{
+    GHashTable *table = private_ram->sent[channel];
+    unsigned long *sent = g_hash_table_lookup(table, block);
+
+    if (!sent) {
+        sent = bitmap_new(block->max_length >> qemu_target_page_bits());
+        g_hash_table_insert(table, block, sent);
+    }
+    return sent;
+}
+
 /* Keep what could not be exported, and account for the rest. */
-static void private_ram_account(const ConfidentialGuestPages *pages,
+static void private_ram_account(unsigned channel,
+                                const ConfidentialGuestPages *pages,
                                 const ConfidentialGuestBundle *bundle)
 {
     unsigned i;
@@ -184,7 +224,7 @@ static void private_ram_account(const ConfidentialGuestPages *pages,
         return;
     }
 
-    QEMU_LOCK_GUARD(&private_ram->left_mutex);
+    QEMU_LOCK_GUARD(&private_ram->mutex);
     for (i = 0; i < pages->nr_left; i++) {
         PrivateRAMLeft left = {
             .block = pages->block,
@@ -192,44 +232,47 @@ static void private_ram_account(const ConfidentialGuestPages *pages,
         };
 
         g_array_append_val(private_ram->left, left);
+        if (migration_in_postcopy()) {
+            clear_bit(left.offset >> qemu_target_page_bits(),
+                      private_ram_sent(channel, left.block));
+        }
     }
 }
 
-bool private_ram_flush(QEMUFile *f, Error **errp)
+bool private_ram_flush(QEMUFile *f, unsigned nr, Error **errp)
 {
-    ConfidentialGuestPages *queue;
+    PrivateRAMChannel *channel;
     bool ret;
 
-    if (!private_ram || !private_ram->queue.nr) {
+    if (!private_ram || !private_ram->channel[nr].queue.nr) {
         return true;
     }
 
-    queue = &private_ram->queue;
-    ret = confidential_export_pages(0, queue, &private_ram->bundle, errp);
+    channel = &private_ram->channel[nr];
+    ret = confidential_export_pages(nr, &channel->queue, &channel->bundle,
+                                    errp);
     if (ret) {
-        private_ram_account(queue, &private_ram->bundle);
-        ret = private_ram_put_bundle(f, errp);
+        private_ram_account(nr, &channel->queue, &channel->bundle);
+        ret = private_ram_put_bundle(f, &channel->bundle, errp);
     }
-    queue->nr = 0;
+    channel->queue.nr = 0;
     return ret;
 }
 
-static void private_ram_set_sent(RAMBlock *block, ram_addr_t offset)
+bool private_ram_was_sent(unsigned channel, RAMBlock *block,
+                          ram_addr_t offset)
 {
-    unsigned long *sent = g_hash_table_lookup(private_ram->sent, block);
-
-    if (!sent) {
-        sent = bitmap_new(block->max_length >> qemu_target_page_bits());
-        g_hash_table_insert(private_ram->sent, block, sent);
-    }
-    set_bit(offset >> qemu_target_page_bits(), sent);
+    QEMU_LOCK_GUARD(&private_ram->mutex);
+    return test_bit(offset >> qemu_target_page_bits(),
+                    private_ram_sent(channel, block));
 }
 
-bool private_ram_was_sent(RAMBlock *block, ram_addr_t offset)
+void private_ram_postcopy_begin(void)
 {
-    const unsigned long *sent = g_hash_table_lookup(private_ram->sent, block);
-
-    return sent && test_bit(offset >> qemu_target_page_bits(), sent);
+    if (private_ram) {
+        QEMU_LOCK_GUARD(&private_ram->mutex);
+        g_hash_table_remove_all(private_ram->sent[RAM_CHANNEL_PRECOPY]);
+    }
 }
 
 /* No more at once than a part of what the rate limit allows in a period */
@@ -244,13 +287,43 @@ static unsigned private_ram_max_pages(void)
                CGS_MIGRATION_MAX_PAGES);
 }
 
-bool private_ram_queue(QEMUFile *f, RAMBlock *block, ram_addr_t offset,
-                       Error **errp)
+/*
+ * The destination asks for a page after it was sent: it has it by now, or has
+ * discarded it since then, and must not get it once more.
+ */
+static bool private_ram_send_again(QEMUFile *f, unsigned nr, RAMBlock *block,
+                                   ram_addr_t offset, Error **errp)
 {
-    ConfidentialGuestPages *queue = &private_ram->queue;
+    ConfidentialGuestPages pages = {
+        .block = block,
+        .offset = &offset,
+        .nr = 1,
+        .sent = true,
+    };
+    ConfidentialGuestBundle *bundle = &private_ram->channel[nr].bundle;
 
-    private_ram->exported = true;
-    private_ram_set_sent(block, offset);
+    return private_ram_flush(f, nr, errp) &&
+           confidential_export_pages(nr, &pages, bundle, errp) &&
+           private_ram_put_bundle(f, bundle, errp);
+}
+
+bool private_ram_queue(QEMUFile *f, unsigned nr, RAMBlock *block,
+                       ram_addr_t offset, Error **errp)
+{
+    ConfidentialGuestPages *queue = &private_ram->channel[nr].queue;
+    bool again;
+
+    if (nr == RAM_CHANNEL_PRECOPY) {
+        private_ram->exported = true;
+    }
+    WITH_QEMU_LOCK_GUARD(&private_ram->mutex) {
+        again = test_and_set_bit(offset >> qemu_target_page_bits(),
+                                 private_ram_sent(nr, block));
+    }
+    if (migration_in_postcopy() && again) {
+        return private_ram_send_again(f, nr, block, offset, errp);
+    }
+
     if (migrate_multifd() && !migration_in_postcopy()) {
         if (!multifd_queue_private_page(block, offset)) {
             error_setg(errp, "A private page cannot be queued");
@@ -259,12 +332,13 @@ bool private_ram_queue(QEMUFile *f, RAMBlock *block, ram_addr_t offset,
         return true;
     }
 
-    if (queue->block != block && !private_ram_flush(f, errp)) {
+    if (queue->block != block && !private_ram_flush(f, nr, errp)) {
         return false;
     }
     queue->block = block;
     queue->offset[queue->nr++] = offset;
-    return queue->nr < private_ram_max_pages() || private_ram_flush(f, errp);
+    return queue->nr < private_ram_max_pages() ||
+           private_ram_flush(f, nr, errp);
 }
 
 bool private_ram_next_left(RAMBlock **block, ram_addr_t *offset)
@@ -277,7 +351,7 @@ bool private_ram_next_left(RAMBlock **block, ram_addr_t *offset)
     }
 
     left = private_ram->left;
-    QEMU_LOCK_GUARD(&private_ram->left_mutex);
+    QEMU_LOCK_GUARD(&private_ram->mutex);
     if (!left->len) {
         return false;
     }
@@ -302,7 +376,7 @@ int private_ram_multifd_send_prepare(MultiFDSendParams *p, Error **errp)
     if (!confidential_export_pages(p->id, &pages, bundle, errp)) {
         return -1;
     }
-    private_ram_account(&pages, bundle);
+    private_ram_account(RAM_CHANNEL_PRECOPY, &pages, bundle);
 
     p->iov[0].iov_base = p->packet;
     p->iov[0].iov_len = p->packet_len;

@@ -27,13 +27,21 @@ void private_ram_bitmap_synced(void);
  */
 bool private_ram_begin(QEMUFile *f, Error **errp);
 
-/* Send a page, now or with the next ones; all of them go with a flush. */
-bool private_ram_queue(QEMUFile *f, RAMBlock *block, ram_addr_t offset,
-                       Error **errp);
-bool private_ram_flush(QEMUFile *f, Error **errp);
+/*
+ * Send a page over RAM_CHANNEL_PRECOPY or RAM_CHANNEL_POSTCOPY, now or with the
+ * next ones; all of them go with a flush.
+ */
+bool private_ram_queue(QEMUFile *f, unsigned channel, RAMBlock *block,
+                       ram_addr_t offset, Error **errp);
+bool private_ram_flush(QEMUFile *f, unsigned channel, Error **errp);
 
-/* Was this page exported before, so that the destination may have it? */
-bool private_ram_was_sent(RAMBlock *block, ram_addr_t offset);
+/*
+ * Was this page exported before, so that the destination may have it?  Once
+ * postcopy has begun: since then, and over this channel?
+ */
+bool private_ram_was_sent(unsigned channel, RAMBlock *block,
+                          ram_addr_t offset);
+void private_ram_postcopy_begin(void);
 
 /*
  * Take a page that could not be sent although the guest is stopped.  For

@@ -24,13 +24,16 @@ typedef struct ConfidentialGuestSupport ConfidentialGuestSupport;
 #define CGS_MIGRATION_MAX_IOV       (CGS_MIGRATION_MAX_PAGES + 4)
 
 /*
- * Private pages of one RAMBlock.  Of those that could not be exported for the
- * moment, the first @nr_left offsets tell when the export has returned.
+ * Private pages of one RAMBlock, each of them once.  Of those that could not be
+ * exported for the moment, the first @nr_left offsets tell when the export has
+ * returned.
  */
 typedef struct ConfidentialGuestPages {
     RAMBlock *block;
     ram_addr_t *offset;
     unsigned nr;
+    /* All that the destination can get was sent; export no content. */
+    bool sent;
     unsigned nr_left;
 } ConfidentialGuestPages;
 

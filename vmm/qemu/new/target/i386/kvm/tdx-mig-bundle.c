@@ -7,6 +7,9 @@
  * KVM has put it, and comes from there to where KVM expects it.  KVM and the
  * TDX module check what is in it; here, it is lengths that count.
  *
+ * One type of bundle is none of the TDX module: a GPA list of pages of which
+ * nothing follows, for a destination that asks for them once more.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
@@ -21,6 +24,8 @@
 
 #define TDX_MIG_PAGE_SIZE   4096
 #define TDX_MIG_MAC_SIZE    16
+
+#define TDX_MIG_MBMD_TYPE_SENT  0xff
 
 typedef struct TdxMigBundleHeader {
     /* Pages of state, or entries of the GPA list */
@@ -159,6 +164,26 @@ static bool tdx_mig_entry_is_busy(uint64_t entry)
     }
 }
 
+static void tdx_mig_export_sent(TdxMigStream *stream, uint32_t nr,
+                                ConfidentialGuestBundle *bundle)
+{
+    const uint64_t absent =
+        (uint64_t)TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT <<
+        TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
+    uint32_t i;
+
+    for (i = 0; i < nr; i++) {
+        uint64_t gpa = le64_to_cpu(stream->gpa_list[i]) &
+                       TDX_MIG_GPA_ENTRY_GPA_MASK;
+
+        stream->gpa_list[i] = cpu_to_le64(gpa | absent);
+    }
+    memset(stream->mbmd, 0, sizeof(*stream->mbmd));
+    stream->mbmd->mb_type = TDX_MIG_MBMD_TYPE_SENT;
+    tdx_mig_bundle_start(stream, bundle, nr);
+    tdx_mig_bundle_add(bundle, stream->gpa_list, nr * sizeof(uint64_t));
+}
+
 bool tdx_mig_export_pages(TdxMigStream *stream, ConfidentialGuestPages *pages,
                           ConfidentialGuestBundle *bundle, Error **errp)
 {
@@ -183,6 +208,10 @@ bool tdx_mig_export_pages(TdxMigStream *stream, ConfidentialGuestPages *pages,
         bundle->niov = 0;
         bundle->size = 0;
         bundle->nr_pages = 0;
+        return true;
+    }
+    if (pages->sent) {
+        tdx_mig_export_sent(stream, nr, bundle);
         return true;
     }
     if (!tdx_mig_export_mem(stream, nr, bundle, errp)) {
@@ -278,6 +307,21 @@ static bool tdx_mig_read_content(TdxMigStream *stream, uint32_t nr,
     return true;
 }
 
+static bool tdx_mig_import_sent(TdxMigStream *stream, uint32_t nr,
+                                ConfidentialGuestRead *read, void *opaque,
+                                uint64_t *gpa_list, Error **errp)
+{
+    unsigned i;
+
+    if (!read(opaque, stream->gpa_list, nr * sizeof(uint64_t), errp)) {
+        return false;
+    }
+    for (i = 0; gpa_list && i < nr; i++) {
+        gpa_list[i] = le64_to_cpu(stream->gpa_list[i]);
+    }
+    return true;
+}
+
 static bool tdx_mig_import_mem(TdxMigStream *stream, uint32_t nr,
                                uint32_t nr_content, ConfidentialGuestRead *read,
                                void *opaque, uint64_t *gpa_list, Error **errp)
@@ -340,6 +384,8 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
     if (type == TDX_MIG_MBMD_TYPE_MEM) {
         expected += nr * (sizeof(uint64_t) + TDX_MIG_MAC_SIZE) +
                     nr_content * TDX_MIG_PAGE_SIZE;
+    } else if (type == TDX_MIG_MBMD_TYPE_SENT) {
+        expected += nr * sizeof(uint64_t);
     } else {
         expected += nr * TDX_MIG_PAGE_SIZE;
     }
@@ -349,9 +395,11 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
         return false;
     }
 
-    if (type == TDX_MIG_MBMD_TYPE_MEM) {
-        if (!tdx_mig_import_mem(stream, nr, nr_content, read, opaque, gpa_list,
-                                errp)) {
+    if (type == TDX_MIG_MBMD_TYPE_MEM || type == TDX_MIG_MBMD_TYPE_SENT) {
+        if (!(type == TDX_MIG_MBMD_TYPE_MEM ?
+              tdx_mig_import_mem(stream, nr, nr_content, read, opaque, gpa_list,
+                                 errp) :
+              tdx_mig_import_sent(stream, nr, read, opaque, gpa_list, errp))) {
             return false;
         }
         if (gpa_list) {

@@ -115,10 +115,15 @@ int tdx_mig_save_prepare(void *opaque, Error **errp)
 
 int tdx_mig_save_setup(QEMUFile *f, void *opaque, Error **errp)
 {
-    unsigned nr = MAX(migrate_multifd() ? migrate_multifd_channels() : 1,
-                      tdx_mig.max_streams);
+    /* Postcopy can use the streams of multifd: they are idle by then. */
+    unsigned channels = migrate_postcopy_preempt() ? 2 : 1;
+    unsigned nr;
     bool ret;
 
+    if (migrate_multifd()) {
+        channels = MAX(channels, migrate_multifd_channels());
+    }
+    nr = MAX(channels, tdx_mig.max_streams);
     if (!tdx_mig_open_streams(nr, errp)) {
         return -EINVAL;
     }
