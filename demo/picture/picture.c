@@ -6,6 +6,9 @@
  * time, the two VMs with the heartbeat of the guest, and below these the numbers
  * of the rounds and the blackout, enlarged.
  *
+ * Of a database that moves between two hosts, it draws the commits per time instead
+ * of the heartbeat.
+ *
  * The picture stands alone: no scripts, no fonts, no references, and a background
  * of its own.
  */
@@ -59,6 +62,9 @@
 
 /* Average width of a character, as a share of the font size. */
 #define CHAR_WIDTH		0.56
+
+/* Columns of commits across the picture. */
+#define SLICES			140
 
 #define AXIS_STEPS		5
 #define TIME_STEPS		12
@@ -234,14 +240,38 @@ static void __printf(4, 5) tile(double right, const char *color, const char *wha
 	text(right, 78, 13, FAINT, END, "%s", what);
 }
 
+static bool is_database(const struct picture *p)
+{
+	return p->record->from_host;
+}
+
+/* The place that the guest leaves, 1, or the one that it goes to, 2. */
+static const char *place(const struct picture *p, u32 vm)
+{
+	static char buffers[2][16];
+	char *buf = buffers[vm - 1];
+
+	if (is_database(p))
+		snprintf(buf, sizeof(buffers[0]), "host %c", (char)
+			 ('a' + (vm == 1 ? p->record->from_host : p->record->to_host) - 1));
+	else
+		snprintf(buf, sizeof(buffers[0]), "VM %u", vm);
+	return buf;
+}
+
 static const char *outcome(const struct picture *p)
 {
-	if (p->record->aborted)
-		return "aborted: the guest went on in VM 1";
+	static char aborted[64];
+
+	if (p->record->aborted) {
+		snprintf(aborted, sizeof(aborted), "aborted: the guest went on in %s", place(p, 1));
+		return aborted;
+	}
 	if (!p->moved)
 		return "the record breaks off before the end";
 	if (!p->record->ended || !p->record->passed)
-		return "the guest has moved, the demo has failed";
+		return is_database(p) ? "the guest has moved, the database is damaged" :
+					"the guest has moved, the demo has failed";
 	return NULL;
 }
 
@@ -263,10 +293,16 @@ static void draw_head(const struct picture *p)
 	}
 
 	text(40, 52, 26, INK, START BOLD, "Live migration of a TDX guest");
-	text(40, 78, 14, FAINT, START, "%s MiB of memory, %s vCPU%s, %s stream%s; %s",
-	     group(record->memory / MIB), group(record->vcpus), record->vcpus == 1 ? "" : "s",
-	     group(record->streams), record->streams == 1 ? "" : "s",
-	     "the guest writes memory all the time");
+	if (is_database(p))
+		text(40, 78, 14, FAINT, START, "%s to %s, %s MiB of memory, %s vCPU%s; %s",
+		     place(p, 1), place(p, 2), group(record->memory / MIB),
+		     group(record->vcpus), record->vcpus == 1 ? "" : "s",
+		     "a database commits all the time");
+	else
+		text(40, 78, 14, FAINT, START, "%s MiB of memory, %s vCPU%s, %s stream%s; %s",
+		     group(record->memory / MIB), group(record->vcpus),
+		     record->vcpus == 1 ? "" : "s", group(record->streams),
+		     record->streams == 1 ? "" : "s", "the guest writes memory all the time");
 	if (outcome(p))
 		text(LEFT + 420, 108, 14, BLACKOUT, START BOLD, "%s", outcome(p));
 
@@ -278,8 +314,8 @@ static void draw_head(const struct picture *p)
 	tile(RIGHT - 280, INK, "pages sent", "%s", group(pages));
 	tile(RIGHT - 400, INK, "MiB sent", "%.1f", bytes / MIB);
 	if (record->ended)
-		tile(RIGHT - 510, record->bad ? BLACKOUT : INK, "bad pages", "%s",
-		     group(record->bad));
+		tile(RIGHT - 510, record->bad ? BLACKOUT : INK,
+		     is_database(p) ? "lost or repeated" : "bad pages", "%s", group(record->bad));
 }
 
 static void draw_part(const struct picture *p, double from, double to, const char *fill,
@@ -294,6 +330,14 @@ static void draw_part(const struct picture *p, double from, double to, const cha
 		text((left + right) / 2, STRIP_TOP + 13, 12, ink, MIDDLE, "%s", name);
 }
 
+static const char *where(const struct picture *p, u32 vm)
+{
+	static char buf[24];
+
+	snprintf(buf, sizeof(buf), "%s %s", is_database(p) ? "on" : "in", place(p, vm));
+	return buf;
+}
+
 /* The migration in a row of words. */
 static void draw_strip(const struct picture *p)
 {
@@ -302,7 +346,7 @@ static void draw_strip(const struct picture *p)
 		       record->stopped ? record->stopped : p->end;
 	u32 i;
 
-	draw_part(p, p->from, record->migrate, RUNNING, PAPER, "in VM 1");
+	draw_part(p, p->from, record->migrate, RUNNING, PAPER, where(p, 1));
 	draw_part(p, record->migrate, first, WAITING, FAINT, "set-up");
 	for (i = 0; i < record->nr_rounds; i++) {
 		const struct record_round *round = &record->rounds[i];
@@ -313,7 +357,7 @@ static void draw_strip(const struct picture *p)
 			snprintf(name, sizeof(name), "%u", i + 1);
 		draw_part(p, round->start, round->end, SENT, PAPER, name);
 	}
-	draw_part(p, p->end, p->to, RUNNING, PAPER, record->aborted ? "in VM 1" : "in VM 2");
+	draw_part(p, p->end, p->to, RUNNING, PAPER, where(p, record->aborted ? 1 : 2));
 }
 
 static void draw_grid(const struct picture *p)
@@ -340,7 +384,7 @@ static void draw_grid(const struct picture *p)
 	}
 }
 
-static void draw_legend(void)
+static void draw_legend(const struct picture *p)
 {
 	const double y = STRIP_TOP - 16;
 
@@ -349,7 +393,8 @@ static void draw_legend(void)
 	point(LEFT + 101, y - 4, "");
 	text(LEFT + 110, y, 12, FAINT, START, "written again meanwhile");
 	rule(LEFT + 272, y - 10, LEFT + 272, y + 1, BEAT, 1.5);
-	text(LEFT + 279, y, 12, FAINT, START, "heartbeat of the guest");
+	text(LEFT + 279, y, 12, FAINT, START, "%s",
+	     is_database(p) ? "commits per time" : "heartbeat of the guest");
 }
 
 /* The band is as long as the blackout, but can always be seen. */
@@ -447,6 +492,37 @@ static void draw_dirty(const struct picture *p)
 	}
 }
 
+/* Commits in each slice of time, as columns. */
+static void draw_commits(const struct picture *p, u32 vm, double bottom, double height)
+{
+	const struct record *record = p->record;
+	u32 counts[2][SLICES] = {}, most = 1, i;
+	double slice = (p->to - p->from) / SLICES;
+
+	for (i = 0; i < record->nr_ticks; i++) {
+		const struct record_tick *tick = &record->ticks[i];
+		u32 *count;
+
+		if (tick->time < p->from || tick->time >= p->to)
+			continue;
+		count = &counts[tick->vm - 1][(u32)((tick->time - p->from) / slice) % SLICES];
+		(*count)++;
+		if (*count > most)
+			most = *count;
+	}
+	printf("<path class=\"commits\" fill=\"%s\" d=\"", BEAT);
+	for (i = 0; i < SLICES; i++) {
+		double left = x_of(p, p->from + i * slice);
+		double right = x_of(p, p->from + (i + 1) * slice);
+		u32 count = counts[vm - 1][i];
+
+		if (count)
+			printf("M%.1f %.1fH%.1fv%.1fH%.1fz", left, bottom, right - 1,
+			       -height * count / most, left);
+	}
+	printf("\"/>\n");
+}
+
 static void draw_lane(const struct picture *p, u32 vm)
 {
 	const struct record *record = p->record;
@@ -457,7 +533,7 @@ static void draw_lane(const struct picture *p, u32 vm)
 	double left = x_of(p, vm == 1 ? p->from : record->migrate), right = x_of(p, p->to);
 	u32 i;
 
-	text(LEFT - 8, top + 15, 13, INK, END BOLD, "VM %u", vm);
+	text(LEFT - 8, top + 15, 13, INK, END BOLD, "%s", place(p, vm));
 	box(left, top, right - left, LANE_HEIGHT, WAITING, "rx=\"2\"");
 	if (to > from)
 		box(x_of(p, from), top, x_of(p, to) - x_of(p, from), LANE_HEIGHT, RUNNING,
@@ -466,6 +542,10 @@ static void draw_lane(const struct picture *p, u32 vm)
 		text((left + x_of(p, from)) / 2, top + 15, 12, FAINT, MIDDLE,
 		     "receives the guest");
 
+	if (is_database(p)) {
+		draw_commits(p, vm, top + LANE_HEIGHT, LANE_HEIGHT - 3);
+		return;
+	}
 	printf("<path class=\"ticks\" stroke=\"%s\" stroke-width=\"1.2\" d=\"", BEAT);
 	for (i = 0; i < record->nr_ticks; i++) {
 		const struct record_tick *tick = &record->ticks[i];
@@ -600,6 +680,53 @@ static void draw_phases(const struct picture *p)
 		       record->resumed);
 }
 
+static void draw_rate(const struct picture *p, double y, const char *when, double from, double to)
+{
+	u32 count = 0, i;
+
+	for (i = 0; i < p->record->nr_ticks; i++) {
+		if (p->record->ticks[i].time >= from && p->record->ticks[i].time < to)
+			count++;
+	}
+	text(PHASES_LEFT, y, 13, INK, START, "%s", when);
+	text(PHASES_LEFT + 260, y, 13, BEAT, END BOLD, "%s", group(count));
+	if (to > from)
+		text(PHASES_LEFT + 340, y, 13, INK, END, "%.1f", count / seconds(to - from));
+}
+
+/* The same blackout is longer for those who wait for an answer. */
+static void draw_client(const struct picture *p)
+{
+	const struct record *record = p->record;
+	double first = record->migrate, last = record->migrate, gap = 0, y = PANELS_TOP + 26;
+	u32 i;
+
+	for (i = 0; i < record->nr_ticks; i++) {
+		double time = record->ticks[i].time;
+
+		if (!i) {
+			first = time;
+			last = time;
+		}
+		if (time - last > gap && time > record->migrate && last < p->end)
+			gap = time - last;
+		last = time;
+	}
+	panel_title(PHASES_LEFT, "What the client saw");
+	text(PHASES_LEFT + 260, y, 12, FAINT, END, "commits");
+	text(PHASES_LEFT + 340, y, 12, FAINT, END, "per s");
+	rule(PHASES_LEFT, y + 6, PHASES_LEFT + 340, y + 6, GRID, 1);
+	y += PANEL_ROW + 4;
+	draw_rate(p, y, "before", first, record->migrate);
+	y += PANEL_ROW;
+	draw_rate(p, y, "while it moves", record->migrate, p->end);
+	y += PANEL_ROW;
+	draw_rate(p, y, "after", p->end, last + 1);
+	y += PANEL_ROW;
+	text(PHASES_LEFT, y, 13, INK, START, "longest time without a commit");
+	text(PHASES_LEFT + 340, y, 13, BLACKOUT, END BOLD, "%.2f s", seconds(gap));
+}
+
 static void draw(const struct picture *p)
 {
 	u32 i;
@@ -610,7 +737,7 @@ static void draw(const struct picture *p)
 	printf("<title>Live migration of a TDX guest</title>\n");
 	box(0, 0, WIDTH, HEIGHT, PAPER, "rx=\"10\"");
 	draw_head(p);
-	draw_legend();
+	draw_legend(p);
 	draw_blackout(p);
 	draw_grid(p);
 	draw_strip(p);
@@ -622,7 +749,10 @@ static void draw(const struct picture *p)
 	draw_lane(p, 1);
 	draw_lane(p, 2);
 	draw_table(p);
-	draw_phases(p);
+	if (is_database(p))
+		draw_client(p);
+	else
+		draw_phases(p);
 	printf("</svg>\n");
 }
 

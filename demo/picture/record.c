@@ -106,6 +106,17 @@ static void read_begin(struct reader *r)
 	record->target = get(r, "target");
 }
 
+static void read_hosts(struct reader *r)
+{
+	struct record *record = r->record;
+
+	record->from_host = get(r, "from");
+	record->to_host = get(r, "to");
+	if (!record->from_host || record->from_host > RECORD_MAX_HOSTS ||
+	    !record->to_host || record->to_host > RECORD_MAX_HOSTS)
+		fail(r, "there are no such hosts");
+}
+
 static void read_round(struct reader *r, u64 number, u64 start, u64 pages, u64 bytes)
 {
 	struct record *record = r->record;
@@ -232,6 +243,8 @@ static void read_line(struct reader *r)
 		fail(r, "'%s' after the end of the record", r->what);
 	else if (!strcmp(r->what, "begin"))
 		read_begin(r);
+	else if (!strcmp(r->what, "hosts"))
+		read_hosts(r);
 	else if (!strcmp(r->what, "migrate"))
 		read_moment(r, &record->migrate);
 	else if (!strcmp(r->what, "stopped"))

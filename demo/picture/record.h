@@ -14,6 +14,7 @@
 #define RECORD_MAX_SAMPLES	20000
 #define RECORD_MAX_TICKS	20000
 #define RECORD_NAME_SIZE	16
+#define RECORD_MAX_HOSTS	26
 
 /* All times are microseconds since the start of the demo. */
 
@@ -55,6 +56,9 @@ struct record {
 	u64 vcpus;
 	u64 streams;
 	u64 target;
+	/* Two hosts, which count from 1, instead of two VMs; ticks are commits then. */
+	u64 from_host;
+	u64 to_host;
 
 	/* 0 if it has not happened. */
 	u64 migrate;

@@ -143,6 +143,19 @@ ok "both VMs have heartbeats" has_heartbeats
 ok "the picture needs nothing else" stands_alone
 
 fresh
+edit 's/^\(# trace: [0-9]*\) begin .*/&\n\1 hosts from=2 to=1/'
+ok "a database that moves between hosts is drawn as that" drawn ">host b to host a, .* a database commits"
+ok "both hosts have commits" count 'class="commits" fill="[^"]*" d="M' 2
+ok "and no heartbeats" count 'class="ticks"' 0
+ok "how long the client waited for one is in it" count '>longest time without a commit<' 1
+
+edit '/^# trace/s/bad=0 passed=1/bad=2 passed=0/'
+ok "a database that is damaged is drawn as that" drawn "the database is damaged"
+
+edit 's/ to=1$/ to=27/'
+ok "another host is refused" refused "no such hosts"
+
+fresh
 edit '/^# trace: [0-9]* \(round\|progress\|phase.*memory\)/d'
 ok "a migration without rounds is drawn as that" drawn "none: all memory was sent"
 
