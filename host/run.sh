@@ -5,7 +5,8 @@
 # Usage: run.sh OBJDIR [COMMAND [ARGUMENT...]]
 # Environment: HOST_NAME=a|b; both can run at once and share a network; HOST_MEM=MiB,
 #	SHARE=/path of the folder that the host has as /share, LIMIT=SECONDS that
-#	COMMAND may be silent, and that of machine.sh
+#	COMMAND may be silent, HOST_DEVICES=more options of QEMU, one a line, and that of
+#	machine.sh
 # COMMAND runs in the host, in /share.  Its output is in build/run-host-a/results.log, and
 # its exit status decides.
 . "$(dirname "$0")/../vmtest/lib.sh"
@@ -24,6 +25,8 @@ b) peer=a ;;
 *) die "HOST_NAME=$name is neither a nor b" ;;
 esac
 mkdir -p "$share" "$parts"
+exec {lock}>"$parts/lock"
+flock -n "$lock" || die "host $name runs already"
 
 cat >"$parts/guest.list" <<END
 dir /bin 0755 0 0
@@ -54,6 +57,10 @@ devices=(
 	-netdev "dgram,id=net,local.type=unix,local.path=$out/net.$name,remote.type=unix,remote.path=$out/net.$peer"
 	-device "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:0$name"
 )
+if [ -n "${HOST_DEVICES:-}" ]; then
+	mapfile -t more <<<"$HOST_DEVICES"
+	devices+=("${more[@]}")
+fi
 options=(tdxsim=on "host.name=$name")
 
 if [ $# -gt 0 ]; then

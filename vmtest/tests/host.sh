@@ -123,6 +123,13 @@ expect "host a has a as its end of the network" has "local.path=$BUILD/host/net.
 HOST_NAME=b SHARE=$work/with,comma host true >/dev/null
 expect "and host b the other one" has "local.path=$BUILD/host/net.b,.*remote.path=$BUILD/host/net.a$" "$work/options"
 expect "the folder to be shared is an option" has "path=$work/with,,comma,mount_tag=share" "$work/options"
+HOST_DEVICES=$(printf '%s\n' -device "one, and more") host true >/dev/null
+expect "so are more devices" has "^one, and more$" "$work/options"
+exec {lock}>"$BUILD/host/a/lock"
+flock "$lock"
+expect "a host that runs is not started again" eval "! host true {lock}>&-"
+expect "but the other one is" env HOST_NAME=b "$top/host/run.sh" "$work/obj" true
+exec {lock}>&-
 expect "a command that fails does not" eval "! STATUS=3 host false"
 expect "there are two hosts" eval "! HOST_NAME=c host true"
 expect "a shell needs a terminal" eval "! host"
