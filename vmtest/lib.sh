@@ -5,6 +5,8 @@
 
 set -euo pipefail
 export LC_ALL=C
+# The tools of ext4, for those who are not root.
+export PATH=$PATH:/usr/sbin:/sbin
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$TOP/build}
