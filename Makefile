@@ -5,6 +5,8 @@
 #   make check        build everything and run all tests
 #   make host         a TDX host with QEMU and a shell, to boot TDs of your own
 #                     (SHARE=/path to your files; RUN=command to run just that)
+#   make hosts        two hosts, and a TD with a database that moves between them
+#                     (MOVES=n times; VCPUS=n)
 #
 #   make tree         build/tree: the base kernel with this series
 #   make kernel       build/kernel: the kernel under test, and of the guest
@@ -44,7 +46,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-qemu host tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
+.PHONY: help demo check check-qemu host hosts tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -93,6 +95,11 @@ host: host-deps kernel
 	@host/root.sh
 	@vmtest/selftests.sh $(KERNEL) $(BUILD)/tests x86/tdx_migtd
 	@host/run.sh $(KERNEL) $(RUN)
+
+hosts: host-deps kernel qemu
+	@host/root.sh
+	@vmtest/selftests.sh $(KERNEL) $(BUILD)/tests x86/tdx_migtd
+	@hosts/run.sh $(KERNEL)
 
 check-qemu: host-deps kernel qemu
 	@host/root.sh
@@ -158,5 +165,5 @@ qemu-check: qemu tree
 
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/series* $(BUILD)/bisect \
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
 		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests

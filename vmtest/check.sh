@@ -88,6 +88,7 @@ qemu_moves() { "$TOP/host/root.sh" && "$TOP/vmm/qemu/tests/run.sh" "$obj" smoke;
 
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
+part "two hosts, without a machine" tap "$TOP/vmtest/tests/hosts.sh"
 part "the source and the series of QEMU, without a network" tap "$TOP/vmtest/tests/qemu.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
