@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What query-migrate says is what KVM has done."""
 
+import cost
 from cases import case
 from check import expect
 from migration import PAGE_SIZE
@@ -55,3 +56,34 @@ def sent_again(lab):
     migration.cancel()
     migration.check_stayed()
     check_numbers(lab)
+
+
+@case("a migration needs few SEAMCALLs and ioctls for its pages")
+def costs(lab):
+    migration = lab.migration()
+    ends = migration.source, migration.destination
+    for td in ends:
+        td.ask("trace-event-set-state", name="tdx_mig_stream_ioctl", enable=True)
+    pages = migration.source.statistics()["exported_pages"]
+    calls, given = cost.seamcalls(), [cost.ioctls(td) for td in ends]
+    spent = [cost.cpu_times(td) for td in ends]
+    info = migration.start().check_arrived()
+    calls = cost.seamcalls() - calls
+    given = [cost.ioctls(td) - before for td, before in zip(ends, given)]
+    spent = [[now - then for now, then in zip(cost.cpu_times(td), before)] for td, before in zip(ends, spent)]
+    pages = migration.source.statistics()["exported_pages"] - pages
+    print(f"# private pages {pages}, shared {info['ram']['normal'] - pages}, bytes {info['ram']['transferred']}, "
+          f"passes {info['ram']['dirty-sync-count']}")
+    print("# SEAMCALLs: " + ", ".join(f"{name} {count}" for name, count in sorted(calls.items())))
+    for side, ioctls, (user, system) in zip(("source", "destination"), given, spent):
+        print(f"# ioctls of the {side}: " + ", ".join(f"{name} {count}" for name, count in ioctls.items()))
+        print(f"# {side}: {user:.2f} s in QEMU, {system:.2f} s in the kernel and the TDX module: "
+              f"{100 * user / max(user + system, 0.01):.0f} %")
+    lab.adopt(migration)
+
+    expect(0 < given[0]["EXPORT_MEM"] == given[1]["IMPORT_MEM"],
+           f"{given[0]['EXPORT_MEM']} bundles have been exported, {given[1]['IMPORT_MEM']} imported")
+    expect(given[0]["EXPORT_MEM"] * 32 <= pages, f"{given[0]['EXPORT_MEM']} ioctls to export {pages} pages")
+    # A call that has been interrupted is resumed.
+    expect(given[0]["EXPORT_MEM"] <= calls["EXPORT.MEM"] <= pages,
+           f"{calls['EXPORT.MEM']} SEAMCALLs to export {pages} pages")

@@ -88,24 +88,17 @@ class Accident:
         """Where the TD runs: in one place, and whole, or nowhere if that is what it must be."""
         if self.action == "kill source":
             return self.verdict_of_destination()
-
-        def look():
-            info = self.migration.query()
-            return info if info.get("status") in ("completed", "failed", "cancelled", "postcopy-paused") else None
-        info = poll(look, "the migration does not end")
+        info = self.migration.wait_end()
         status = info["status"]
         if status == "completed":
             return self.verdict_of_destination()
-        if status == "postcopy-paused":
-            expect("kill" in self.action or self.action == "yank", "post-copy has lost its connection")
-            return self.lost()
 
         said = info.get("error-desc", "")
         poll(lambda: self.migration.source.status() != "finish-migrate", "the source does not go on")
         state = self.migration.source.status()
         if state == "internal-error":
             expect(LOST in said, f"the source does not run the TD: {said}")
-            expect(self.action in ("kill destination", "yank"), f"the TD is lost: {said}")
+            expect("kill" in self.action or self.action == "yank", f"the TD is lost: {said}")
             return self.lost()
         expect(self.action not in ("nothing", "freeze destination", "post-copy"), f"the migration has {status}: {said}")
         self.migration.check_stayed(exits="kill" not in self.action)

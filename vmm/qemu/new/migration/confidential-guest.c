@@ -10,15 +10,36 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/lockable.h"
 #include "exec/target_page.h"
 #include "hw/boards.h"
 #include "io/channel.h"
 #include "system/confidential-guest-support.h"
+#include "system/ramblock.h"
 #include "confidential-guest.h"
 #include "migration.h"
 #include "options.h"
 #include "postcopy-ram.h"
 #include "qemu-file.h"
+
+/* What a text of the peer may consist of */
+#define CONFIDENTIAL_REASON_CHARS \
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
+    " !#%&'()*+,-./:;<=>@[]^_{|}~"
+
+static bool confidential_has_huge_pages(void)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (block->attributes &&
+            qemu_ram_pagesize(block) != qemu_target_page_size()) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static const ConfidentialGuestMigrationOps *
 confidential_ops(ConfidentialGuestSupport **cgs)
@@ -74,6 +95,11 @@ bool confidential_check_migration(Error **errp)
     } else if (migrate_multifd() &&
                migrate_multifd_flush_after_each_section()) {
         conflict = "multifd-flush-after-each-section";
+    } else if (migrate_zero_copy_send()) {
+        /* The next export overwrites what may not have been sent. */
+        conflict = "zero-copy-send";
+    } else if (migrate_postcopy_ram() && confidential_has_huge_pages()) {
+        conflict = "postcopy-ram and huge pages";
     }
 
     if (conflict) {
@@ -155,6 +181,18 @@ bool confidential_guest_is_lost(void)
     return confidential_lost;
 }
 
+/* Of all errors, this one is to be known first.  Takes @err. */
+static void confidential_put_first(MigrationState *s, Error *err)
+{
+    QEMU_LOCK_GUARD(&s->error_mutex);
+    if (s->error) {
+        error_prepend(&s->error, "%s; ", error_get_pretty(err));
+        error_free(err);
+    } else {
+        s->error = err;
+    }
+}
+
 /* In the migration thread, without the BQL as it may take a while. */
 void confidential_export_end(void)
 {
@@ -182,8 +220,8 @@ void confidential_export_end(void)
     }
     if (!ops->export_end(cgs, false, &local_err)) {
         confidential_lost = true;
-        migrate_set_error(s, local_err);
-        error_report_err(local_err);
+        error_report_err(error_copy(local_err));
+        confidential_put_first(s, local_err);
     }
 }
 
@@ -215,6 +253,17 @@ void confidential_replies_ended(void)
     if (ops) {
         ops->replies_ended(cgs);
     }
+}
+
+/* That is the cause of whatever has been noticed here in the meantime. */
+void migration_confidential_failed(const char *reason, size_t size)
+{
+    g_autofree char *text = g_strndup(reason, size);
+    Error *err = NULL;
+
+    error_setg(&err, "The destination says: %s",
+               g_strcanon(text, CONFIDENTIAL_REASON_CHARS, '?'));
+    confidential_put_first(migrate_get_current(), err);
 }
 
 int migration_confidential_reply(const uint8_t *buf, size_t size)
@@ -310,16 +359,21 @@ void migration_confidential_missing(CPUState *cpu, hwaddr gpa)
     }
 }
 
-void migration_confidential_complete(CPUState *cpu, hwaddr gpa, uint64_t size)
+bool migration_confidential_complete(CPUState *cpu, hwaddr gpa, uint64_t size)
 {
+    ConfidentialGuestSupport *cgs;
+    const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
     uint64_t done;
 
-    if (postcopy_state_get() != POSTCOPY_INCOMING_RUNNING) {
-        return;
+    if (!ops || postcopy_state_get() != POSTCOPY_INCOMING_RUNNING) {
+        return true;
     }
     for (done = 0; done < size; done += qemu_target_page_size()) {
-        migration_confidential_missing(cpu, gpa + done);
+        if (!ops->import_missing(cgs, cpu, gpa + done)) {
+            return false;
+        }
     }
+    return true;
 }
 
 int migration_confidential_request(RAMBlock *block, ram_addr_t offset)

@@ -287,12 +287,8 @@ static unsigned private_ram_max_pages(void)
                CGS_MIGRATION_MAX_PAGES);
 }
 
-/*
- * The destination asks for a page after it was sent: it has it by now, or has
- * discarded it since then, and must not get it once more.
- */
-static bool private_ram_send_again(QEMUFile *f, unsigned nr, RAMBlock *block,
-                                   ram_addr_t offset, Error **errp)
+bool private_ram_send_nothing(QEMUFile *f, unsigned nr, RAMBlock *block,
+                              ram_addr_t offset, Error **errp)
 {
     ConfidentialGuestPages pages = {
         .block = block,
@@ -302,9 +298,23 @@ static bool private_ram_send_again(QEMUFile *f, unsigned nr, RAMBlock *block,
     };
     ConfidentialGuestBundle *bundle = &private_ram->channel[nr].bundle;
 
-    return private_ram_flush(f, nr, errp) &&
-           confidential_export_pages(nr, &pages, bundle, errp) &&
+    return confidential_export_pages(nr, &pages, bundle, errp) &&
            private_ram_put_bundle(f, bundle, errp);
+}
+
+/*
+ * The destination asks for a page after it was sent: it has it by now, or has
+ * discarded it since then, and must not get it once more.
+ */
+static bool private_ram_send_again(QEMUFile *f, unsigned nr, RAMBlock *block,
+                                   ram_addr_t offset, Error **errp)
+{
+    if (!private_ram_flush(f, nr, errp)) {
+        return false;
+    }
+    /* A page that could not be exported is yet to come. */
+    return !private_ram_was_sent(nr, block, offset) ||
+           private_ram_send_nothing(f, nr, block, offset, errp);
 }
 
 bool private_ram_queue(QEMUFile *f, unsigned nr, RAMBlock *block,
@@ -312,6 +322,12 @@ bool private_ram_queue(QEMUFile *f, unsigned nr, RAMBlock *block,
 {
     ConfidentialGuestPages *queue = &private_ram->channel[nr].queue;
     bool again;
+
+    /* Who has asked gets an answer over the preempt channel. */
+    if (nr == RAM_CHANNEL_PRECOPY && migration_in_postcopy() &&
+        private_ram_was_sent(RAM_CHANNEL_POSTCOPY, block, offset)) {
+        return true;
+    }
 
     if (nr == RAM_CHANNEL_PRECOPY) {
         private_ram->exported = true;

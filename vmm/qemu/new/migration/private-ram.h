@@ -35,6 +35,10 @@ bool private_ram_queue(QEMUFile *f, unsigned channel, RAMBlock *block,
                        ram_addr_t offset, Error **errp);
 bool private_ram_flush(QEMUFile *f, unsigned channel, Error **errp);
 
+/* Postcopy: tell the destination, which has asked, that no page follows. */
+bool private_ram_send_nothing(QEMUFile *f, unsigned channel, RAMBlock *block,
+                              ram_addr_t offset, Error **errp);
+
 /*
  * Was this page exported before, so that the destination may have it?  Once
  * postcopy has begun: since then, and over this channel?

@@ -31,9 +31,10 @@ void migration_confidential_missing(CPUState *cpu, hwaddr gpa);
 
 /*
  * On the destination: a vCPU is going to make private memory shared.  What the
- * source has not sent yet must not come later.
+ * source has not sent yet must not come later.  Returns false if the vCPU is
+ * wanted elsewhere, and has to try again.
  */
-void migration_confidential_complete(CPUState *cpu, hwaddr gpa, uint64_t size);
+bool migration_confidential_complete(CPUState *cpu, hwaddr gpa, uint64_t size);
 
 /* On the destination: ask the source for a page of private memory. */
 int migration_confidential_request(RAMBlock *block, ram_addr_t offset);
@@ -43,5 +44,11 @@ int migration_confidential_request(RAMBlock *block, ram_addr_t offset);
  * over the return path.  At most CGS_MIGRATION_MAX_REPLY bytes.
  */
 int migration_confidential_reply(const uint8_t *buf, size_t size);
+
+/*
+ * On the source: the destination says why it is going to give up.  @reason is
+ * not trusted.
+ */
+void migration_confidential_failed(const char *reason, size_t size);
 
 #endif

@@ -161,10 +161,11 @@ typedef struct ConfidentialGuestMigrationOps {
     /**
      * @import_missing: Postcopy: wait for a page of private memory.
      *
-     * Called by a vCPU that needs it.  Returns when it has been imported, the
-     * source has told that there is none, or the vCPU has something else to do.
+     * Called by a vCPU that needs it, or is going to give it up.  Returns true
+     * when it has been imported, or the source has told that there is none, and
+     * false if the vCPU has something else to do.
      */
-    void (*import_missing)(ConfidentialGuestSupport *cgs, CPUState *cpu,
+    bool (*import_missing)(ConfidentialGuestSupport *cgs, CPUState *cpu,
                            hwaddr gpa);
 } ConfidentialGuestMigrationOps;
 

@@ -7,8 +7,8 @@
  * KVM has put it, and comes from there to where KVM expects it.  KVM and the
  * TDX module check what is in it; here, it is lengths that count.
  *
- * One type of bundle is none of the TDX module: a GPA list of pages of which
- * nothing follows, for a destination that asks for them once more.
+ * One kind of bundle does not come from the TDX module: a GPA list of pages of
+ * which nothing follows, for a destination that has asked for them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,7 +25,8 @@
 #define TDX_MIG_PAGE_SIZE   4096
 #define TDX_MIG_MAC_SIZE    16
 
-#define TDX_MIG_MBMD_TYPE_SENT  0xff
+/* A GPA list, and nothing else */
+#define TDX_MIG_BUNDLE_SENT     1
 
 typedef struct TdxMigBundleHeader {
     /* Pages of state, or entries of the GPA list */
@@ -34,7 +35,7 @@ typedef struct TdxMigBundleHeader {
     uint32_t nr_content;
     /* Id of the vCPU, of its state */
     uint32_t vcpu_id;
-    uint32_t reserved;
+    uint32_t flags;
     uint8_t mbmd[TDX_MIG_MBMD_SIZE];
 } QEMU_PACKED TdxMigBundleHeader;
 
@@ -170,6 +171,7 @@ static void tdx_mig_export_sent(TdxMigStream *stream, uint32_t nr,
     const uint64_t absent =
         (uint64_t)TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT <<
         TDX_MIG_GPA_ENTRY_STATUS_SHIFT;
+    TdxMigBundleHeader *header;
     uint32_t i;
 
     for (i = 0; i < nr; i++) {
@@ -178,9 +180,8 @@ static void tdx_mig_export_sent(TdxMigStream *stream, uint32_t nr,
 
         stream->gpa_list[i] = cpu_to_le64(gpa | absent);
     }
-    memset(stream->mbmd, 0, sizeof(*stream->mbmd));
-    stream->mbmd->mb_type = TDX_MIG_MBMD_TYPE_SENT;
-    tdx_mig_bundle_start(stream, bundle, nr);
+    header = tdx_mig_bundle_start(stream, bundle, nr);
+    header->flags = cpu_to_be32(TDX_MIG_BUNDLE_SENT);
     tdx_mig_bundle_add(bundle, stream->gpa_list, nr * sizeof(uint64_t));
 }
 
@@ -352,6 +353,7 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
     uint32_t nr, nr_content;
     size_t expected;
     unsigned type;
+    bool sent;
 
     if (gpa_list) {
         *nr_entries = 0;
@@ -373,6 +375,12 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
     type = stream->mbmd->mb_type;
     nr = be32_to_cpu(header.nr);
     nr_content = be32_to_cpu(header.nr_content);
+    sent = header.flags == cpu_to_be32(TDX_MIG_BUNDLE_SENT);
+    if (header.flags && !sent) {
+        error_setg(errp, "TDX migration: a bundle has flags 0x%x",
+                   be32_to_cpu(header.flags));
+        return false;
+    }
     if (nr > stream->nr_pages || nr > TDX_MIG_BUF_LIST_PAGES_MAX ||
         nr_content > nr || (!nr && type == TDX_MIG_MBMD_TYPE_MEM)) {
         error_setg(errp, "TDX migration: a bundle of %u pages, of %u at most",
@@ -381,11 +389,11 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
     }
 
     expected = sizeof(header);
-    if (type == TDX_MIG_MBMD_TYPE_MEM) {
+    if (sent) {
+        expected += nr * sizeof(uint64_t);
+    } else if (type == TDX_MIG_MBMD_TYPE_MEM) {
         expected += nr * (sizeof(uint64_t) + TDX_MIG_MAC_SIZE) +
                     nr_content * TDX_MIG_PAGE_SIZE;
-    } else if (type == TDX_MIG_MBMD_TYPE_SENT) {
-        expected += nr * sizeof(uint64_t);
     } else {
         expected += nr * TDX_MIG_PAGE_SIZE;
     }
@@ -395,11 +403,11 @@ bool tdx_mig_import_bundle(TdxMigStream *stream, size_t size,
         return false;
     }
 
-    if (type == TDX_MIG_MBMD_TYPE_MEM || type == TDX_MIG_MBMD_TYPE_SENT) {
-        if (!(type == TDX_MIG_MBMD_TYPE_MEM ?
+    if (sent || type == TDX_MIG_MBMD_TYPE_MEM) {
+        if (!(sent ?
+              tdx_mig_import_sent(stream, nr, read, opaque, gpa_list, errp) :
               tdx_mig_import_mem(stream, nr, nr_content, read, opaque, gpa_list,
-                                 errp) :
-              tdx_mig_import_sent(stream, nr, read, opaque, gpa_list, errp))) {
+                                 errp))) {
             return false;
         }
         if (gpa_list) {

@@ -24,6 +24,18 @@
 #include "tdx-mig-vcpu.h"
 #include "trace.h"
 
+/* Without it, all that the source learns is that the connection has ended. */
+static void tdx_mig_tell_source(Error *err)
+{
+    g_autofree uint8_t *reply = g_malloc(CGS_MIGRATION_MAX_REPLY);
+    const char *reason = error_get_pretty(err);
+    size_t len = MIN(strlen(reason), CGS_MIGRATION_MAX_REPLY - 1);
+
+    reply[0] = TDX_MIG_REPLY_ERROR;
+    memcpy(reply + 1, reason, len);
+    migration_confidential_reply(reply, 1 + len);
+}
+
 static bool tdx_mig_load_setup_record(QEMUFile *f, Error **errp)
 {
     uint8_t message[TDX_MIGTD_MAX_MESSAGE];
@@ -226,6 +238,7 @@ int tdx_mig_load_state(QEMUFile *f, void *opaque, int version_id)
             return ret;
         }
         if (!tdx_mig_load_record(f, record, &local_err)) {
+            tdx_mig_tell_source(local_err);
             qemu_file_set_error_obj(f, -EINVAL, error_copy(local_err));
             error_report_err(local_err);
             return -EINVAL;
@@ -315,25 +328,32 @@ static void tdx_mig_arrived(const uint64_t *gpa_list, unsigned nr)
     qemu_cond_broadcast(&tdx_mig.import_cond);
 }
 
-static void tdx_mig_request(hwaddr gpa)
+/* Returns false if there is no private memory for which one could ask. */
+static bool tdx_mig_request(hwaddr gpa)
 {
     MemoryRegionSection section = memory_region_find(get_system_memory(), gpa,
                                                      TARGET_PAGE_SIZE);
+    RAMBlock *block = NULL;
     ram_addr_t offset;
-    RAMBlock *block;
 
     if (!section.mr) {
-        return;
+        return false;
     }
     if (memory_region_is_ram(section.mr)) {
         block = qemu_ram_block_from_host(memory_region_get_ram_ptr(section.mr) +
                                          section.offset_within_region, false,
                                          &offset);
+        if (block && !block->attributes) {
+            block = NULL;
+        }
+    }
+    if (block) {
         trace_tdx_migration_request(gpa);
-        /* Without a connection, another one may be made; ask again then. */
+        /* If the connection is lost, nobody answers. */
         migration_confidential_request(block, offset);
     }
     memory_region_unref(section.mr);
+    return block;
 }
 
 /*
@@ -346,37 +366,43 @@ static void tdx_mig_add_page(CPUState *cpu, hwaddr gpa)
 
     do {
         ret = kvm_vcpu_ioctl(cpu, KVM_PRE_FAULT_MEMORY, &mem);
-    } while (ret == -EAGAIN);
+    } while (ret == -EAGAIN || ret == -EINTR);
     trace_tdx_migration_add_page(gpa, ret);
 }
 
-void tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
+bool tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
                                   CPUState *cpu, hwaddr gpa)
 {
     TdxMigMissing missing;
-    unsigned waits = 0;
+    int64_t asked = 0;
+    bool found;
 
     gpa &= TARGET_PAGE_MASK;
     qemu_mutex_lock(&tdx_mig.mutex);
     if (!tdx_mig.running) {
         qemu_mutex_unlock(&tdx_mig.mutex);
-        return;
+        return true;
     }
     if (tdx_mig_get_missing(gpa) == TDX_MIG_WAITING) {
         /* Another vCPU has asked for it, or this one before it was kicked. */
-        waits = 1;
+        asked = g_get_monotonic_time();
     } else if (tdx_mig_get_missing(gpa) == TDX_MIG_PRESENT) {
         tdx_mig_set_missing(gpa, TDX_MIG_WAITING);
     }
 
-    while (tdx_mig_get_missing(gpa) == TDX_MIG_WAITING &&
-           !qatomic_read(&cpu->exit_request)) {
-        /* Ask again now and then: a request is lost with the connection. */
-        if (waits++ % TDX_MIG_WAITS == 0) {
+    while (tdx_mig_get_missing(gpa) == TDX_MIG_WAITING) {
+        if (!asked || g_get_monotonic_time() - asked > TDX_MIG_ASK_AGAIN_US) {
+            asked = g_get_monotonic_time();
             qemu_mutex_unlock(&tdx_mig.mutex);
-            tdx_mig_request(gpa);
+            found = tdx_mig_request(gpa);
             qemu_mutex_lock(&tdx_mig.mutex);
+            if (!found) {
+                tdx_mig_set_missing(gpa, TDX_MIG_PRESENT);
+            }
             continue;
+        }
+        if (qatomic_read(&cpu->exit_request)) {
+            break;
         }
         qemu_cond_timedwait(&tdx_mig.import_cond, &tdx_mig.mutex,
                             TDX_MIG_WAIT_MS);
@@ -390,6 +416,7 @@ void tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
     if (missing == TDX_MIG_ABSENT) {
         tdx_mig_add_page(cpu, gpa);
     }
+    return missing != TDX_MIG_WAITING;
 }
 
 /* What migration code calls */
@@ -399,6 +426,7 @@ bool tdx_migration_import(ConfidentialGuestSupport *cgs,
                           ConfidentialGuestRead *read, void *opaque,
                           Error **errp)
 {
+    ERRP_GUARD();
     g_autofree uint64_t *gpa_list = NULL;
     unsigned nr = 0;
 
@@ -411,6 +439,7 @@ bool tdx_migration_import(ConfidentialGuestSupport *cgs,
     gpa_list = g_new(uint64_t, TDX_MIG_BUF_LIST_PAGES_MAX);
     if (!tdx_mig_import_bundle(&tdx_mig.streams[channel], size, read, opaque,
                                gpa_list, &nr, errp)) {
+        tdx_mig_tell_source(*errp);
         return false;
     }
     tdx_mig_arrived(gpa_list, nr);
@@ -420,6 +449,7 @@ bool tdx_migration_import(ConfidentialGuestSupport *cgs,
 bool tdx_migration_import_commit(ConfidentialGuestSupport *cgs,
                                  Error **errp)
 {
+    ERRP_GUARD();
     uint64_t unused = 0;
 
     if (!tdx_mig.importing) {
@@ -428,6 +458,7 @@ bool tdx_migration_import_commit(ConfidentialGuestSupport *cgs,
     }
     if (tdx_mig_stream_ioctl(&tdx_mig.streams[0], KVM_TDX_MIG_IMPORT_COMMIT, 0,
                              &unused, NULL, errp)) {
+        tdx_mig_tell_source(*errp);
         return false;
     }
 

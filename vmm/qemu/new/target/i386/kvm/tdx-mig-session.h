@@ -25,8 +25,8 @@
 
 /* How long a vCPU that waits for a page may miss that it is kicked */
 #define TDX_MIG_WAIT_MS         10
-/* After so many waits, it asks for the page once more */
-#define TDX_MIG_WAITS           1000
+/* After this time, it asks for the page once more */
+#define TDX_MIG_ASK_AGAIN_US    (10 * G_USEC_PER_SEC)
 
 /* What follows in the section, as a 32 bit number. */
 enum {
@@ -44,6 +44,8 @@ enum {
     TDX_MIG_REPLY_KEY = 1,
     TDX_MIG_REPLY_READY,
     TDX_MIG_REPLY_ABORT_TOKEN,
+    /* Followed by text */
+    TDX_MIG_REPLY_ERROR,
 };
 
 typedef struct TdxMigration {
@@ -126,7 +128,7 @@ bool tdx_migration_import(ConfidentialGuestSupport *cgs,
 bool tdx_migration_import_commit(ConfidentialGuestSupport *cgs,
                                  Error **errp);
 void tdx_migration_import_end(ConfidentialGuestSupport *cgs);
-void tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
+bool tdx_migration_import_missing(ConfidentialGuestSupport *cgs,
                                   CPUState *cpu, hwaddr gpa);
 
 #endif

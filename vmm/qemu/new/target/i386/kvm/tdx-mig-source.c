@@ -250,8 +250,14 @@ static bool tdx_mig_wait_until_ready(QEMUFile *f, Error **errp)
     bql_lock();
     if (!ready) {
         error_setg(errp, "TDX migration: the destination has given up");
+        return false;
     }
-    return ready;
+    /* Until the lock was there, the migration could be cancelled. */
+    if (qemu_file_get_error(f)) {
+        error_setg(errp, "TDX migration: the connection has been shut down");
+        return false;
+    }
+    return true;
 }
 
 static bool tdx_mig_save_all(QEMUFile *f, Error **errp)
@@ -458,6 +464,8 @@ void tdx_migration_reply_received(ConfidentialGuestSupport *cgs,
                buf[0] == TDX_MIG_REPLY_ABORT_TOKEN) {
         memcpy(tdx_mig.abort_token, buf + 1, TDX_MIG_MBMD_SIZE);
         tdx_mig.has_abort_token = true;
+    } else if (size > 1 && buf[0] == TDX_MIG_REPLY_ERROR) {
+        migration_confidential_failed((const char *)buf + 1, size - 1);
     } else {
         warn_report("TDX migration: unknown message of the destination");
     }
