@@ -242,6 +242,12 @@ bool tdx_sim_host_call_waiting(void)
 	return true;
 }
 
+/* Threads of a test lock the entries if it wants that. */
+bool tdx_sim_host_entry_busy(void)
+{
+	return false;
+}
+
 void tdx_sim_host_dirty_page(u64 hpa, u16 keyid, u16 leaf, enum sim_page_use use)
 {
 	struct machine_dirty_page *d = &machine.state.dirty;

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TDs that the software TDX platform makes as another VMM would have, by its knobs
- * td_params and ept_levels.
+ * Knobs of the software TDX platform: TDs that it makes as another VMM would have, by
+ * td_params and ept_levels, and SEAMCALLs that fail.
  */
 #include <fcntl.h>
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_fail.h"
 #include "tdx_sim_util.h"
 #include "tdx_test.h"
 
 #define KNOBS			"/sys/kernel/debug/tdx_sim/"
+/* From there. */
+#define FAIL_SEAMCALL		"../fail_seamcall/"
+
+#define TDH_MNG_CREATE		"9"
+#define TDH_MNG_INIT		"21"
+#define TDX_OPERAND_BUSY	0x8000020000000000UL
+#define TDX_RND_NO_ENTROPY	"0x8000020300000000"
 
 /* TD_PARAMS: EPTP_CONTROLS, and a CPUID configuration. */
 #define PARAMS_EPTP		24
@@ -155,10 +163,52 @@ TD_TEST(number_of_ept_levels_depends_on_the_processor)
 	set_knob("ept_levels", "4");
 }
 
+/* Create a TD while a leaf fails. */
+static int init_td_and_fail(struct td_fail *f, const char *leaf, const char *status,
+			    unsigned int repeat)
+{
+	struct kvm_vm *vm = td_create_barebones();
+	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, 0);
+	int ret, err;
+
+	td_fail_plan(f, 1, 0, repeat);
+	set_knob(FAIL_SEAMCALL "leaf", leaf);
+	set_knob(FAIL_SEAMCALL "status", status);
+	/* Allocations are points as well. */
+	set_knob("../failslab/ignore-gfp-wait", "Y");
+	set_knob("../fail_page_alloc/ignore-gfp-wait", "Y");
+	td_fail_arm(f);
+	ret = __td_vm_ioctl(vm, KVM_TDX_INIT_VM, 0, init, NULL);
+	td_fail_disarm(f);
+	err = errno;
+	td_fail_end(f);
+	TEST_ASSERT(f->reached, "Leaf %s was not to fail", leaf);
+	free(init);
+	kvm_vm_free(vm);
+	errno = err;
+	return ret;
+}
+
+TD_TEST(seamcall_fails_as_often_as_it_is_to)
+{
+	struct td_fail f;
+
+	TEST_ASSERT(!init_td_and_fail(&f, TDH_MNG_INIT, "0", 1), "errno %d", errno);
+	TEST_ASSERT_EQ(f.leaf, 21);
+	TEST_ASSERT_EQ(f.nr_variants, 1);
+	TEST_ASSERT_EQ(f.status & TDX_STATUS_MASK, TDX_OPERAND_BUSY);
+
+	TEST_ASSERT(!init_td_and_fail(&f, TDH_MNG_CREATE, TDX_RND_NO_ENTROPY, 1), "errno %d",
+		    errno);
+	TEST_ASSERT_EQ(f.leaf, 9);
+	TD_EXPECT_ERRNO(EAGAIN, init_td_and_fail(&f, TDH_MNG_CREATE, TDX_RND_NO_ENTROPY, 100));
+	TEST_ASSERT(!init_td(), "What has failed goes on failing");
+}
+
 int main(int argc, char *argv[])
 {
 	TEST_REQUIRE(kvm_has_tdx());
-	TEST_REQUIRE(td_sim_is_present());
+	TEST_REQUIRE(td_sim_is_present() && td_fail_is_present());
 
 	return test_harness_run(argc, argv);
 }

@@ -164,6 +164,8 @@ bool tdx_sim_host_interrupt_pending(void);
  * entry of the Secure EPT?  Always false on modules that do not look for that.
  */
 bool tdx_sim_host_call_waiting(void);
+/* Polled when the host is to lock an entry of the Secure EPT: pretend that a guest has it? */
+bool tdx_sim_host_entry_busy(void);
 
 /* What a page is used for that has left a TD. */
 enum sim_page_use {

@@ -228,7 +228,7 @@ static bool sept_trylock_bit(u64 *ptr)
 
 bool sept_trylock(struct sept_walk *w)
 {
-	if (!sept_trylock_bit(w->ptr)) {
+	if (tdx_sim_host_entry_busy() || !sept_trylock_bit(w->ptr)) {
 		sim_atomic_or64(w->ptr, SEPT_HOST_PRIO);
 		return false;
 	}

@@ -12,11 +12,14 @@
  *			every n-th entry of a memory bundle finds another call waiting
  *   busy_leaf		a SEAMCALL leaf that returns OPERAND_BUSY and does nothing
  *   busy_resume		1 restricts that to calls that resume a migration leaf
+ *   busy_every		n restricts that to every n-th of these calls
+ *   busy_entry_every	every n-th lock of an S-EPT entry by the host finds it taken
+ *   busy_entry_leaf	restricts that to a SEAMCALL leaf
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels
  *
- * See account.c for what benchmarks read.
+ * See account.c for what benchmarks read, and fail.c for fault injection.
  *
  * Nothing here takes a lock of the model, which would make the host meet a BUSY
  * that no module returns: what is shown may be in the middle of a change.
@@ -328,6 +331,7 @@ static int __init sim_debugfs_init(void)
 	sim_td_params_debugfs(dir);
 	sim_account_debugfs(dir);
 	sim_env_debugfs(dir);
+	sim_fail_debugfs();
 	return 0;
 }
 late_initcall(sim_debugfs_init);

@@ -26,6 +26,7 @@
 #define APIC_REG_STRIDE		0x10
 
 static DEFINE_PER_CPU(bool, sim_caller_irqs);
+static DEFINE_PER_CPU(u16, sim_leaf);
 
 /* Test knob: every n-th poll finds an interrupt pending; 0 is off. */
 static u32 interrupt_every;
@@ -44,14 +45,33 @@ static u32 busy_leaf;
 /* Test knob: only if that leaf is resumed. */
 static bool busy_resume;
 
+/* Test knob: only every n-th of these calls. */
+static u32 busy_every = 1;
+static atomic_t busy_calls;
+
+/*
+ * Test knobs: every n-th time that a leaf, or any if it is 0, locks an entry of the
+ * Secure EPT, a vCPU has it; 0 is off.
+ */
+static u32 busy_entry_every;
+static u32 busy_entry_leaf;
+static atomic_t busy_entry_polls;
+
 /*
  * Bundles are copied instead of encrypted, and all MACs are zero.  Does not
  * change during a session, see debugfs.c.
  */
 static bool null_cipher;
 
-void sim_env_enter(bool irqs_enabled)
+/* Is it the turn of this one? */
+static bool is_nth(atomic_t *count, u32 every)
 {
+	return every && (u32)atomic_inc_return(count) % every == 0;
+}
+
+void sim_env_enter(u16 leaf, bool irqs_enabled)
+{
+	this_cpu_write(sim_leaf, leaf);
 	this_cpu_write(sim_caller_irqs, irqs_enabled);
 }
 
@@ -97,10 +117,9 @@ unsigned int tdx_sim_host_package(void)
 
 bool tdx_sim_host_interrupt_pending(void)
 {
-	u32 every = READ_ONCE(interrupt_every);
 	int i;
 
-	if (every && atomic_inc_return(&interrupt_polls) % every == 0)
+	if (is_nth(&interrupt_polls, READ_ONCE(interrupt_every)) || sim_fail_by_interrupt())
 		return true;
 
 	if (!this_cpu_read(sim_caller_irqs))
@@ -115,16 +134,24 @@ bool tdx_sim_host_interrupt_pending(void)
 
 bool tdx_sim_host_call_waiting(void)
 {
-	u32 every = READ_ONCE(busy_interrupt_every);
+	return is_nth(&busy_interrupt_polls, READ_ONCE(busy_interrupt_every)) ||
+	       sim_fail_by_giving_way();
+}
 
-	return every && atomic_inc_return(&busy_interrupt_polls) % every == 0;
+bool tdx_sim_host_entry_busy(void)
+{
+	u32 leaf = READ_ONCE(busy_entry_leaf);
+
+	return (!leaf || leaf == this_cpu_read(sim_leaf)) &&
+	       is_nth(&busy_entry_polls, READ_ONCE(busy_entry_every));
 }
 
 bool sim_env_leaf_is_busy(u16 leaf, bool resumed)
 {
 	u32 busy = READ_ONCE(busy_leaf);
 
-	return busy && leaf == busy && (resumed || !READ_ONCE(busy_resume));
+	return busy && leaf == busy && (resumed || !READ_ONCE(busy_resume)) &&
+	       is_nth(&busy_calls, READ_ONCE(busy_every));
 }
 
 void sim_env_debugfs(struct dentry *dir)
@@ -133,6 +160,9 @@ void sim_env_debugfs(struct dentry *dir)
 	debugfs_create_u32("interrupt_every", 0600, dir, &interrupt_every);
 	debugfs_create_u32("busy_leaf", 0600, dir, &busy_leaf);
 	debugfs_create_bool("busy_resume", 0600, dir, &busy_resume);
+	debugfs_create_u32("busy_every", 0600, dir, &busy_every);
+	debugfs_create_u32("busy_entry_every", 0600, dir, &busy_entry_every);
+	debugfs_create_u32("busy_entry_leaf", 0600, dir, &busy_entry_leaf);
 }
 
 bool sim_env_null_cipher(void)

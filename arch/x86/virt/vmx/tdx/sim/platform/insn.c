@@ -85,6 +85,7 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	u64 start = rdtsc();
 	struct tdx_sim_regs regs;
 	u16 leaf = pt->ax;
+	u64 err;
 
 	if (pt->ax & SEAMCALL_TO_LOADER) {
 		pt->flags |= X86_EFLAGS_CF;
@@ -94,11 +95,14 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 	copy_from_ptregs(&regs, pt);
 	if (leaf == LEAF_MNG_INIT)
 		sim_td_params_change(regs.r[RDX]);
-	sim_env_enter(pt->flags & X86_EFLAGS_IF);
+	sim_env_enter(leaf, pt->flags & X86_EFLAGS_IF);
 	if (sim_env_leaf_is_busy(leaf, regs.r[R10] & MIGS_COMMAND))
 		regs.r[RAX] = SIM_OPERAND_BUSY | RCX;
+	else if (sim_fail_begin(leaf, &err))
+		regs.r[RAX] = err;
 	else
 		tdx_sim_seamcall(&regs);
+	sim_fail_end(regs.r[RAX]);
 	/* Whether that does harm depends on what the compiler keeps there. */
 	WARN_RATELIMIT(regs.r[RBP] != pt->bp,
 		       "tdx_sim: SEAMCALL leaf %u has changed RBP, which the kernel does not save\n",

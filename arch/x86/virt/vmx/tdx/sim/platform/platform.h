@@ -34,12 +34,47 @@ int sim_insn_init(void);
 bool sim_cpu_in_vmx_operation(void);
 
 /* env_kernel.c */
-/* Tell the interrupt poll whether the SEAMCALL was made with IRQs enabled. */
-void sim_env_enter(bool irqs_enabled);
+/* A SEAMCALL begins, which was made with IRQs enabled or not: what the polls need. */
+void sim_env_enter(u16 leaf, bool irqs_enabled);
 bool sim_env_leaf_is_busy(u16 leaf, bool resumed);
 void sim_env_debugfs(struct dentry *dir);
 bool sim_env_null_cipher(void);
 void sim_env_set_null_cipher(bool on);
+
+/* fail.c */
+#ifdef CONFIG_FAULT_INJECTION
+/* Is this call of a leaf to fail with @status, without getting to the module? */
+bool sim_fail_begin(u16 leaf, u64 *status);
+/* The leaf, whether it was to fail or not, has returned @status. */
+void sim_fail_end(u64 status);
+/* Is the call under way to be interrupted, or to give way to another one? */
+bool sim_fail_by_interrupt(void);
+bool sim_fail_by_giving_way(void);
+void sim_fail_debugfs(void);
+#else
+static inline bool sim_fail_begin(u16 leaf, u64 *status)
+{
+	return false;
+}
+
+static inline void sim_fail_end(u64 status)
+{
+}
+
+static inline bool sim_fail_by_interrupt(void)
+{
+	return false;
+}
+
+static inline bool sim_fail_by_giving_way(void)
+{
+	return false;
+}
+
+static inline void sim_fail_debugfs(void)
+{
+}
+#endif
 
 /* page_free.c */
 int sim_page_free_init(void);
