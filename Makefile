@@ -13,6 +13,8 @@
 #   make test         the tests inside the machine alone (TEST=name for one;
 #                     MACHINE=amd for those of VMs that are no TDs)
 #   make kunit        the KUnit tests of the driver alone
+#   make fail-nth     each allocation and SEAMCALL of a migration fails once
+#                     (TEST=name of one scenario); takes long
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
 #   make test-debug   the same under KASAN, lockdep and friends
@@ -46,7 +48,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-qemu host hosts tree kernel test kunit test-debug bench conformance static series series-check stack unstack rebase \
+.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth test-debug bench conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -79,6 +81,9 @@ test: kernel
 
 kunit: kernel
 	@vmtest/kunit.sh $(KERNEL)
+
+fail-nth: kernel
+	@vmtest/fail_nth.sh $(KERNEL) "$(TEST)"
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.

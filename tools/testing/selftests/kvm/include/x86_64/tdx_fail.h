@@ -31,8 +31,8 @@ bool td_fail_is_present(void);
 void td_fail_plan(struct td_fail *f, unsigned int nth, unsigned int variant,
 		  unsigned int repeat);
 /*
- * Points count between these two only, so that what the test itself does does not fail.
- * Together around each system call that is to fail; errno survives the second one.
+ * Points count between these two only, so that nothing fails which the test does for
+ * itself.  They belong around each system call that may fail; errno survives.
  */
 void td_fail_arm(struct td_fail *f);
 void td_fail_disarm(struct td_fail *f);

@@ -11,6 +11,7 @@
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "tdx_fail.h"
 #include "tdx_migtd.h"
 #include "tdx_util.h"
 
@@ -40,6 +41,8 @@ struct td_mig_stream {
 	u32 index;
 	u32 buf_list_pages;
 	u32 max_migs;
+	/* What fails in commands, which then are not repeated even if they ask for it. */
+	struct td_fail *fail;
 	void *map;
 	struct tdx_mig_mbmd *mbmd;
 	u64 *gpa_list;
@@ -147,6 +150,8 @@ int td_mig_try_cmd(struct td_mig_stream *s, u32 id);
 
 /* Create stream @index of @vm without attributes, with attributes and mapped. */
 void td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index);
+int __td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index);
+int __td_mig_stream_map(struct td_mig_stream *s);
 int __td_mig_stream_set_attr(struct td_mig_stream *s, u32 version, u32 buf_list_pages);
 void td_mig_stream_open(struct td_mig_stream *s, struct kvm_vm *vm, u32 index,
 			u32 buf_list_pages);

@@ -112,6 +112,7 @@ void td_worker_stop(struct td_worker_thread *threads, int nr);
 int __td_worker_log(struct td_worker *w, bool enable);
 void td_worker_log(struct td_worker *w, bool enable);
 bool td_worker_is_dirty(struct td_worker *w, u64 page);
+int __td_worker_clear_log(struct td_worker *w, u64 first, u64 nr);
 void td_worker_clear_log(struct td_worker *w, u64 first, u64 nr);
 
 /* Start a session, with the log on. */

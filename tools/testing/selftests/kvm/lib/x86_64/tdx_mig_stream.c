@@ -3,6 +3,8 @@
  * Live migration of TDs in KVM selftests: the streams of one side, their commands,
  * and the bundles that these export and import.
  */
+#include <sys/mman.h>
+
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_util.h"
@@ -25,7 +27,14 @@ bool kvm_has_tdx_mig(void)
 
 int __td_mig_cmd(struct td_mig_stream *s, u32 id, u32 flags, u64 data, u64 *hw_error)
 {
-	return __td_ioctl(s->fd, id, flags, data, hw_error);
+	int ret;
+
+	if (s->fail)
+		td_fail_arm(s->fail);
+	ret = __td_ioctl(s->fd, id, flags, data, hw_error);
+	if (s->fail)
+		td_fail_disarm(s->fail);
+	return ret;
 }
 
 int __td_mig_cmd_nr(struct td_mig_stream *s, u32 id, u64 *nr, u64 *hw_error)
@@ -35,7 +44,7 @@ int __td_mig_cmd_nr(struct td_mig_stream *s, u32 id, u64 *nr, u64 *hw_error)
 	/* What a signal interrupted is resumed by the same command. */
 	do {
 		ret = __td_mig_cmd(s, id, 0, (u64)nr, hw_error);
-	} while (ret && (errno == EINTR || errno == EAGAIN));
+	} while (ret && !s->fail && (errno == EINTR || errno == EAGAIN));
 
 	return ret;
 }
@@ -56,12 +65,20 @@ int td_mig_try_cmd(struct td_mig_stream *s, u32 id)
 	return __td_mig_cmd_nr(s, id, &nr, NULL);
 }
 
+int __td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index)
+{
+	struct kvm_create_device dev = { .type = KVM_DEV_TYPE_TDX_MIG_STREAM };
+	int ret = __vm_ioctl(vm, KVM_CREATE_DEVICE, &dev);
+
+	*s = (struct td_mig_stream) { .fd = ret ? -1 : (int)dev.fd, .index = index };
+	return ret;
+}
+
 void td_mig_stream_create(struct td_mig_stream *s, struct kvm_vm *vm, u32 index)
 {
-	*s = (struct td_mig_stream) {
-		.fd = kvm_create_device(vm, KVM_DEV_TYPE_TDX_MIG_STREAM),
-		.index = index,
-	};
+	int ret = __td_mig_stream_create(s, vm, index);
+
+	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_CREATE_DEVICE, ret));
 }
 
 int __td_mig_stream_set_attr(struct td_mig_stream *s, u32 version, u32 buf_list_pages)
@@ -77,6 +94,21 @@ int __td_mig_stream_set_attr(struct td_mig_stream *s, u32 version, u32 buf_list_
 static size_t td_mig_map_size(struct td_mig_stream *s)
 {
 	return (TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET + s->buf_list_pages) * PAGE_SIZE;
+}
+
+int __td_mig_stream_map(struct td_mig_stream *s)
+{
+	void *map = mmap(NULL, td_mig_map_size(s), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+
+	if (map == MAP_FAILED)
+		return -1;
+
+	s->map = map;
+	s->mbmd = map + TDX_MIG_STREAM_MBMD_MAP_OFFSET * PAGE_SIZE;
+	s->gpa_list = map + TDX_MIG_STREAM_GPA_LIST_MAP_OFFSET * PAGE_SIZE;
+	s->mac_list = map + TDX_MIG_STREAM_MAC_LIST_MAP_OFFSET * PAGE_SIZE;
+	s->buf = map + TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET * PAGE_SIZE;
+	return 0;
 }
 
 void td_mig_stream_open(struct td_mig_stream *s, struct kvm_vm *vm, u32 index,
@@ -99,11 +131,8 @@ void td_mig_stream_open(struct td_mig_stream *s, struct kvm_vm *vm, u32 index,
 	s->buf_list_pages = attr.buf_list_pages;
 	s->max_migs = attr.max_migs;
 
-	s->map = kvm_mmap(td_mig_map_size(s), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd);
-	s->mbmd = s->map + TDX_MIG_STREAM_MBMD_MAP_OFFSET * PAGE_SIZE;
-	s->gpa_list = s->map + TDX_MIG_STREAM_GPA_LIST_MAP_OFFSET * PAGE_SIZE;
-	s->mac_list = s->map + TDX_MIG_STREAM_MAC_LIST_MAP_OFFSET * PAGE_SIZE;
-	s->buf = s->map + TDX_MIG_STREAM_BUF_LIST_MAP_OFFSET * PAGE_SIZE;
+	ret = __td_mig_stream_map(s);
+	TEST_ASSERT(!ret, "Cannot map a stream, errno %d (%s)", errno, strerror(errno));
 }
 
 void td_mig_stream_close(struct td_mig_stream *s)
@@ -199,7 +228,7 @@ static int td_mig_cmd_vcpu(struct td_mig_stream *s, u32 id, u32 vcpu_id, u64 *nr
 
 	do {
 		ret = __td_mig_cmd(s, id, KVM_TDX_MIG_STATE_VP_F_VCPU_ID, (u64)&vp, hw_error);
-	} while (ret && (errno == EINTR || errno == EAGAIN));
+	} while (ret && !s->fail && (errno == EINTR || errno == EAGAIN));
 
 	*nr = vp.nr_pages;
 	return ret;

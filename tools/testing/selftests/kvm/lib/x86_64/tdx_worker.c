@@ -295,14 +295,26 @@ bool td_worker_is_dirty(struct td_worker *w, u64 page)
 	return test_bit(page, bitmap);
 }
 
-void td_worker_clear_log(struct td_worker *w, u64 first, u64 nr)
+int __td_worker_clear_log(struct td_worker *w, u64 first, u64 nr)
 {
 	unsigned long bitmap[TD_WORKER_BITMAP_WORDS] = {};
+	struct kvm_clear_dirty_log log = {
+		.dirty_bitmap = bitmap,
+		.slot = TD_WORKER_SLOT,
+		.num_pages = TD_WORKER_NR_PAGES,
+	};
 	u64 page;
 
 	for (page = first; page < first + nr; page++)
 		__set_bit(page, bitmap);
-	kvm_vm_clear_dirty_log(w->vm, TD_WORKER_SLOT, bitmap, 0, TD_WORKER_NR_PAGES);
+	return __vm_ioctl(w->vm, KVM_CLEAR_DIRTY_LOG, &log);
+}
+
+void td_worker_clear_log(struct td_worker *w, u64 first, u64 nr)
+{
+	int ret = __td_worker_clear_log(w, first, nr);
+
+	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_CLEAR_DIRTY_LOG, ret));
 }
 
 /* ---------------------------------------------------------------- sessions */
