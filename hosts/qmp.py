@@ -36,11 +36,13 @@ class Qmp:
             pass
         self.answers.put(None)
 
+    def _send(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+
     def ask(self, command, **arguments):
         """What a command returns; _ in the name of an argument stands for -."""
-        arguments = {key.replace("_", "-"): value for key, value in arguments.items()}
         try:
-            self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            self._send(command, **{key.replace("_", "-"): value for key, value in arguments.items()})
             answer = self.answers.get(timeout=LIMIT)
         except queue.Empty:
             raise Failed(f"{self.name}: {command} is not answered") from None
@@ -53,8 +55,11 @@ class Qmp:
         return answer["return"]
 
     def quit(self):
-        self.ask("quit")
+        """End QEMU, which may be gone before its answer has left the host."""
+        self._send("quit")
         self.reader.join(LIMIT)
+        if self.reader.is_alive():
+            raise Failed(f"{self.name}: QEMU does not end")
         self.sock.close()
 
     def first(self, name, since=0.0, **data):

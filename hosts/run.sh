@@ -4,7 +4,7 @@
 # exit status tells whether the database has all that the client was told, once.
 #
 # Usage: run.sh OBJDIR
-# Environment: MOVES=n moves, to and fro; VCPUS=n of the TD; SLOW=n multiplies time limits
+# Environment: MOVES=n moves, back and forth; VCPUS=n of the TD; SLOW=n multiplies time limits
 # Leaves build/hosts/report.txt, migration-N.svg for each move, and logs/.
 . "$(dirname "$0")/../vmtest/lib.sh"
 

@@ -187,6 +187,49 @@ else:
 	raise SystemExit("it is not")
 END
 
+# ------------------------------------------------------------------- the monitor
+
+cat >"$work/monitor.py" <<'END'
+import json, socket, threading
+import qmp
+
+def serve(answers):
+	"""A QEMU that has answers, and else is gone."""
+	ours, theirs = socket.socketpair()
+	def run():
+		with theirs, theirs.makefile("rw") as stream:
+			print('{"QMP": {}}', file=stream, flush=True)
+			for line in stream:
+				answer = answers.get(json.loads(line)["execute"])
+				if answer is None:
+					return
+				print(answer, file=stream, flush=True)
+	threading.Thread(target=run, daemon=True).start()
+	return qmp.Qmp("x", ours)
+END
+python "the monitor answers, also after events" <<'END'
+import monitor
+q = monitor.serve({"qmp_capabilities": '{"event": "STOP"}\n{"return": {}}', "query-status": '{"return": {"status": "running"}}'})
+assert q.ask("query-status") == {"status": "running"}
+assert q.first("STOP") and not q.first("RESUME")
+END
+python "what QEMU refuses is a failure, and so is that it has gone" <<'END'
+import monitor
+from check import Failed
+q = monitor.serve({"qmp_capabilities": '{"return": {}}', "migrate": '{"error": {"desc": "no"}}'})
+for command, said in (("migrate", "x: migrate: no"), ("query-status", "x: QEMU is gone")):
+	try:
+		q.ask(command)
+	except Failed as failed:
+		assert str(failed) == said, failed
+	else:
+		raise SystemExit(f"{command} is none")
+END
+python "a QEMU that ends without an answer has ended" <<'END'
+import monitor
+monitor.serve({"qmp_capabilities": '{"return": {}}'}).quit()
+END
+
 # -------------------------------------------------------------------- the record
 
 make -s -C "$TOP/demo" O="$work" picture || die "the program that draws does not build"
