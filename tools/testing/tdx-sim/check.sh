@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run what "make check" built and count: check.sh OUTPUT TRACES TEST...
+# Run what "make check" built and count: check.sh OUTPUT TRACES PROFILES TEST...
 # The last line is "N passed, N failed".
 set -u
 
 out=$1
 traces=$2
-shift 2
+profiles=$3
+shift 3
 here=$(dirname "$0")
 passed=0
 failed=0
@@ -58,18 +59,24 @@ for t in "$@"; do
 	tap "$t" "$out/asan/$t"
 done
 tap test_replay "$here/test_replay.sh" "$out/plain/tdx_replay" "$traces"
-replay "all traces, with sanitizers and poisoned pages" "$out/asan/tdx_replay" -p "$traces"
+for profile in $profiles; do
+	replay "all traces of module $profile, with sanitizers and poisoned pages" \
+		"$out/asan/tdx_replay" -p --profile "$profile" "$traces"
+done
 
 # Where the Linux host needs another answer, and nowhere else.
 grep -o '^| [a-z]*-[0-9]* |' "$here/DEVIATIONS.md" | tr -d '| ' | sort > "$log.want"
-"$out/plain/tdx_replay" --linux "$traces" | sed -n 's/^FAIL \([^ ]*\) .*/\1/p' | sort > "$log"
-if diff "$log.want" "$log"; then
-	echo "deviations on the Linux platform: as listed"
-	passed=$((passed + 1))
-else
-	echo "not ok - deviations on the Linux platform are as listed"
-	failed=$((failed + 1))
-fi
+for profile in $profiles; do
+	"$out/plain/tdx_replay" --linux --profile "$profile" "$traces" |
+		sed -n 's/^FAIL \([^ ]*\) .*/\1/p' | sort > "$log"
+	if diff "$log.want" "$log"; then
+		echo "deviations on the Linux platform, module $profile: as listed"
+		passed=$((passed + 1))
+	else
+		echo "not ok - deviations on the Linux platform are as listed, module $profile"
+		failed=$((failed + 1))
+	fi
+done
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

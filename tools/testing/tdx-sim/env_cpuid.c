@@ -70,6 +70,37 @@ static const struct cpuid_entry reference[] = {
 	{ 0x80000008, ANY_SUBLEAF, 0x00003934, 0x00000200, 0x00000000, 0x00000000 },
 };
 
+static struct {
+	u32 msr;
+	u64 bits;
+} flipped;
+
+void machine_flip_msr(u32 msr, u64 bits)
+{
+	flipped.msr = msr;
+	flipped.bits = bits;
+}
+
+u64 tdx_sim_host_msr(u32 msr)
+{
+	static const struct {
+		u32 msr;
+		u64 value;
+	} msrs[] = {
+		{ 0x10a, 0x20fd6b },
+		{ 0x1a0, 0x850089 },
+		{ 0x345, 0x3400 },
+		{ 0x492, 0x80 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(msrs); i++) {
+		if (msrs[i].msr == msr)
+			return msrs[i].value ^ (flipped.msr == msr ? flipped.bits : 0);
+	}
+	return 0;
+}
+
 void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4])
 {
 	const struct cpuid_entry *e;

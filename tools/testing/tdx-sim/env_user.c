@@ -10,21 +10,14 @@
 
 #include "machine.h"
 
-#define REFERENCE_PLATFORM \
-	.hkid_shift = 46, \
-	.hkid_bits = 6, \
-	.nr_mktme_hkids = 31, \
-	.nr_tdx_hkids = 32, \
-	.nr_lps = 1, \
-	.nr_packages = 1
-
 const struct tdx_sim_platform machine_reference_platform = {
-	REFERENCE_PLATFORM,
-};
-
-const struct tdx_sim_platform machine_linux_platform = {
-	REFERENCE_PLATFORM,
-	.features0 = SIM_FEATURES0_NO_RBP_MOD | SIM_FEATURES0_TOPOLOGY_ENUM,
+	.profile = &tdx_sim_profile_1_5_01,
+	.hkid_shift = 46,
+	.hkid_bits = 6,
+	.nr_mktme_hkids = 31,
+	.nr_tdx_hkids = 32,
+	.nr_lps = 1,
+	.nr_packages = 1,
 };
 
 /* Clock ticks between two looks at it. */
@@ -88,6 +81,7 @@ void machine_reset(const struct tdx_sim_platform *platform)
 	current_lp = 0;
 	machine_drop_gcm();
 	machine_set_guest(NULL);
+	machine_flip_msr(0, 0);
 	tdx_sim_reset(platform);
 }
 

@@ -13,6 +13,7 @@
 /* Where fx_page() begins, and the last page it may hand out. */
 #define PAGES_BEGIN		(MACHINE_TDMR_BASE + 0x10000)
 
+static const struct tdx_sim_profile *boot_profile = &tdx_sim_profile_1_5_01;
 static u64 next_page, next_hpage;
 static u64 saved_page[MACHINE_SNAPSHOTS], saved_hpage[MACHINE_SNAPSHOTS];
 
@@ -78,6 +79,11 @@ void *fx_mem(u64 hpa)
 	return machine_memory(hpa, 1);
 }
 
+void fx_profile(const struct tdx_sim_profile *profile)
+{
+	boot_profile = profile;
+}
+
 void fx_boot(unsigned int nr_lps)
 {
 	fx_boot_reserved(nr_lps, MACHINE_TDMR_SIZE);
@@ -90,6 +96,7 @@ void fx_boot_reserved(unsigned int nr_lps, u64 usable)
 	unsigned int lp;
 	u64 list, *info;
 
+	platform.profile = boot_profile;
 	platform.nr_lps = nr_lps;
 	machine_reset(&platform);
 	next_page = PAGES_BEGIN;
@@ -357,6 +364,17 @@ void fx_pair_start(struct fx_pair *p)
 	fx_must(LEAF_IMPORT_STATE_IMMUTABLE, .rcx = p->dst.tdr, .r8 = fx_mbmd(&p->b),
 		.r9 = fx_page_list(&p->b, args.rdx));
 	fx_sept_add(&p->dst, 0);
+}
+
+void fx_pair_move_td_state(struct fx_pair *p)
+{
+	struct fx_args args = { .rcx = p->src.tdr, .r8 = fx_mbmd(&p->b),
+				.r9 = fx_page_list(&p->b, FX_BUNDLE_PAGES) };
+
+	fx_must(LEAF_EXPORT_PAUSE, .rcx = p->src.tdr);
+	fx_expect_success("EXPORT.STATE.TD", fx_seamcall(LEAF_EXPORT_STATE_TD, &args));
+	fx_must(LEAF_IMPORT_STATE_TD, .rcx = p->dst.tdr, .r8 = fx_mbmd(&p->b),
+		.r9 = fx_page_list(&p->b, args.rdx));
 }
 
 static void fill_gpa_list(struct fx_pair *p, unsigned int first, unsigned int n)

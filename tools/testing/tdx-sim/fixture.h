@@ -31,6 +31,9 @@ u64 fx_page(void);
 u64 fx_hpages(unsigned int n);
 void *fx_mem(u64 hpa);
 
+/* Version of the module that is brought up from now on; 1.5.01 at first. */
+void fx_profile(const struct tdx_sim_profile *profile);
+
 /* Bring the module up, on a platform with @nr_lps processors. */
 void fx_boot(unsigned int nr_lps);
 /* The same with all but the first @usable bytes of the TDMR reserved. */
@@ -110,6 +113,8 @@ struct fx_pair {
 void fx_pair_init(struct fx_pair *p, unsigned int streams);
 /* Then the immutable state moved, source in LIVE_EXPORT. */
 void fx_pair_start(struct fx_pair *p);
+/* Then the source paused, and the TD state moved. */
+void fx_pair_move_td_state(struct fx_pair *p);
 /* Block and track pages [first, first + n). */
 void fx_block_writes(struct fx_pair *p, unsigned int first, unsigned int n);
 u64 fx_export_pages(struct fx_pair *p, unsigned int first, unsigned int n, u64 stream);

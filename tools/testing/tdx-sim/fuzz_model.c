@@ -570,26 +570,48 @@ static void (*const points[])(void) = {
 	move_vcpu_and_start,
 };
 
-#define NR_STARTS	(ARRAY_SIZE(points) + 1)
-static_assert(NR_STARTS <= MACHINE_SNAPSHOTS);
+static const struct tdx_sim_profile *const profiles[] = {
+	&tdx_sim_profile_1_5_01, &tdx_sim_profile_1_5_05,
+};
 
-static void prepare(void)
+#define NR_STARTS	(ARRAY_SIZE(points) + 1)
+#define NR_SNAPSHOTS	(NR_STARTS * ARRAY_SIZE(profiles))
+static_assert(NR_SNAPSHOTS <= MACHINE_SNAPSHOTS);
+
+static void prepare_profile(unsigned int profile)
 {
 	unsigned int i;
 
+	fx_profile(profiles[profile]);
+	memset(&pair, 0, sizeof(pair));
 	fx_boot_reserved(2, USABLE);
 	fx_pair_init(&pair, STREAMS);
 	fx_bundle_init(&spare);
 	pool = fx_page();
 	while (fx_pages_end() < pool + POOL_PAGES * SIM_PAGE_SIZE)
 		fx_page();
-	fx_snapshot(0);
+	fx_snapshot(profile * NR_STARTS);
 	for (i = 0; i < ARRAY_SIZE(points); i++) {
 		points[i]();
-		fx_snapshot(i + 1);
+		fx_snapshot(profile * NR_STARTS + i + 1);
 	}
 	if (fx_pages_end() > MACHINE_TDMR_BASE + USABLE)
 		fail("the set-up needs more pages");
+}
+
+/* Everything is at the same place in all profiles. */
+static void prepare(void)
+{
+	struct fx_pair first;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(profiles); i++) {
+		prepare_profile(i);
+		if (!i)
+			first = pair;
+		else if (memcmp(&first, &pair, sizeof(pair)))
+			fail("the set-up differs between profiles");
+	}
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -602,7 +624,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		prepare();
 		prepared = true;
 	}
-	fx_restore(next8(&in) % NR_STARTS);
+	fx_restore(next8(&in) % NR_SNAPSHOTS);
 	observe(&seen);
 	for (calls = 0; in.left && calls < MAX_CALLS; calls++) {
 		last_leaf = 0;

@@ -35,10 +35,8 @@
 #define MACHINE_GLOBAL_HKID	40
 #define MACHINE_MAX_LPS		16
 
-/* The platform on which the conformance traces were observed. */
+/* The platform on which the conformance traces of the first profile were observed. */
 extern const struct tdx_sim_platform machine_reference_platform;
-/* The same with what the Linux host needs of a newer module. */
-extern const struct tdx_sim_platform machine_linux_platform;
 
 /* Forget memory and module state. */
 void machine_reset(const struct tdx_sim_platform *platform);
@@ -46,7 +44,7 @@ void machine_reset(const struct tdx_sim_platform *platform);
  * Keep the present state under a number; machine_restore() returns to it any
  * number of times.  No message may be half encrypted.
  */
-#define MACHINE_SNAPSHOTS	8
+#define MACHINE_SNAPSHOTS	16
 void machine_snapshot(unsigned int nr);
 void machine_restore(unsigned int nr);
 
@@ -74,6 +72,9 @@ struct machine_dirty_page {
 
 /* Counts since the last look. */
 struct machine_dirty_page machine_dirty_page(void);
+
+/* Flip bits of an MSR that the module looks at, until the next reset. */
+void machine_flip_msr(u32 msr, u64 bits);
 
 void machine_set_tsc(u64 tsc);
 void machine_set_tsc_khz(u32 tsc_khz);

@@ -1,19 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Does the replay notice a wrong model?  Build ten copies of the model with one
+# Does the replay notice a wrong model?  Build copies of the model with one
 # line changed in each; the traces have to fail on every one of them.
-#	mutate.sh MODEL OUTPUT TRACES
+#	mutate.sh MODEL OUTPUT TRACES PROFILES
 set -u
 
 model=$1
 out=$2
 traces=$3
+profiles=$4
 here=$(cd "$(dirname "$0")" && pwd)
 count=0
 bad=0
 
-# replay: build the copy as it is and print the totals.
+# replay: build the copy as it is and print the totals of all profiles.
 replay()
 {
 	if ! make -s -C "$here" MODEL="$out/model" O="$out/build" "$out/build/plain/tdx_replay" \
@@ -22,7 +23,9 @@ replay()
 		echo "build failed"
 		return
 	fi
-	"$out/build/plain/tdx_replay" "$traces" 2> /dev/null | tail -n 1
+	for profile in $profiles; do
+		"$out/build/plain/tdx_replay" --profile "$profile" "$traces" 2> /dev/null | tail -n 1
+	done | awk '{ passed += $1; failed += $3 } END { print passed " passed, " failed " failed" }'
 }
 
 report()
@@ -78,6 +81,12 @@ mutate "a reader does not keep a writer out" lock.c \
 	's/if (old & (SIM_LOCK_EXCL | LOCK_READERS))/if (old \& SIM_LOCK_EXCL)/'
 mutate "a page with a wrong MAC is imported" import_mem.c \
 	's/if (!sim_gcm_verify(/if (m == NULL \&\& !sim_gcm_verify(/'
+mutate "a topology can do without cores" cpuid.c \
+	's/type == TOPOLOGY_END ? !has_cores :/type == TOPOLOGY_END ? !level :/'
+mutate "two vCPUs can have one x2APIC id" vp.c \
+	's/if (td->x2apic_ids\[i\] == id)/if (td->x2apic_ids[i] == id \&\& !td)/'
+mutate "a list may end before its last sequence" metadata_list.c \
+	's/if (sim_profile()->located_list_errors \&\& l->left < MD_MIN_SEQUENCE) {/if (!l) {/'
 mutate "an IV is used twice" mbmd.c \
 	's/s->ctx->iv_counter++;/s->ctx->iv_counter += !s->ctx->iv_counter;/'
 

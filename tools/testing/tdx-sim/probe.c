@@ -26,6 +26,25 @@ bool probe_td(u64 tdr_pa, struct sim_td *td)
 	td->cpuid = machine_memory(tdr->tdcx_pa[TDCX_CPUID], SIM_PAGE_SIZE);
 	td->sept_root = machine_memory(tdr->tdcx_pa[TDCX_SEPT_ROOT], SIM_PAGE_SIZE);
 	td->migsc_links = machine_memory(tdr->tdcx_pa[TDCX_MIGSC_LINKS], SIM_PAGE_SIZE);
+	td->x2apic_ids = machine_memory(tdr->tdcx_pa[TDCX_X2APIC_IDS], SIM_PAGE_SIZE);
+	return true;
+}
+
+bool probe_vp(u64 tdvpr_pa, struct sim_vp *vp)
+{
+	unsigned int i;
+
+	memset(vp, 0, sizeof(*vp));
+	vp->tdvpr_pa = tdvpr_pa;
+	vp->pamt = sim_pamt(tdvpr_pa);
+	vp->vps = machine_memory(tdvpr_pa, SIM_PAGE_SIZE);
+	if (!vp->pamt || !vp->vps || vp->pamt->type != PT_TDVPR ||
+	    !probe_td(sim_pamt_owner(vp->pamt), &vp->td))
+		return false;
+	vp->vapic = machine_memory(vp->vps->page_pa[TDVPS_VAPIC], SIM_PAGE_SIZE);
+	vp->vmcs = machine_memory(vp->vps->page_pa[TDVPS_VMCS], SIM_PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(vp->xbuff); i++)
+		vp->xbuff[i] = machine_memory(vp->vps->page_pa[TDVPS_XBUFF0 + i], SIM_PAGE_SIZE);
 	return true;
 }
 

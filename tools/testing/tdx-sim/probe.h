@@ -12,6 +12,9 @@
 /* Find the structures of the TD whose TDR page is @tdr_pa; false if it is none. */
 bool probe_td(u64 tdr_pa, struct sim_td *td);
 
+/* The same for a vCPU, which has all its pages, and its TDVPR page. */
+bool probe_vp(u64 tdvpr_pa, struct sim_vp *vp);
+
 /* The leaf that translates a GPA, whatever its access rights. */
 struct probe_page {
 	u64 hpa;	/* of the byte at the GPA */

@@ -26,7 +26,8 @@ struct failure_group {
 };
 
 static struct {
-	bool verbose, summary, list_failures, poison, linux_platform;
+	bool verbose, summary, list_failures, poison, sys_disable;
+	const struct tdx_sim_profile *profile;
 	const char *id;
 } options;
 
@@ -44,15 +45,34 @@ static void usage(FILE *to)
 		"  -s, --summary        show the totals of each file\n"
 		"  -l, --list-failures  group the failures by what went wrong\n"
 		"  -p, --poison         fill fresh pages, instead of leaving them zero\n"
-		"  -L, --linux          with what the Linux host needs of a newer module\n"
+		"  -P, --profile=NAME   version of the module, 1.5.01 if not given, or 1.5.05\n"
+		"  -L, --linux          with the leaf that the Linux host needs of a newer module\n"
 		"  -h, --help           show this text\n");
 }
 
+static bool ends_with(const char *s, size_t len, const char *end)
+{
+	return len > strlen(end) && !strncmp(s + len - strlen(end), end, strlen(end));
+}
+
+/* "NAME.trace", or "NAME.PROFILE.trace" for a profile alone. */
 static int is_trace(const struct dirent *entry)
 {
-	size_t len = strlen(entry->d_name);
+	static const struct tdx_sim_profile *const profiles[] = {
+		&tdx_sim_profile_1_5_01, &tdx_sim_profile_1_5_05,
+	};
+	const char *name = entry->d_name;
+	size_t len = strlen(name);
+	unsigned int i;
 
-	return len > strlen(SUFFIX) && !strcmp(entry->d_name + len - strlen(SUFFIX), SUFFIX);
+	if (!ends_with(name, len, SUFFIX))
+		return false;
+	len -= strlen(SUFFIX);
+	for (i = 0; i < ARRAY_SIZE(profiles); i++) {
+		if (ends_with(name, len, profiles[i]->name))
+			return profiles[i] == options.profile;
+	}
+	return true;
 }
 
 static void path_error(const char *path, const char *what)
@@ -87,6 +107,7 @@ static void select_folder(const char *path)
 		free(entries[i]);
 	}
 	free(entries);
+	trace_overlay_check_used();
 }
 
 static void select_path(const char *path)
@@ -178,15 +199,17 @@ static void run_test(struct trace_run *run, struct trace_test *test)
 
 static void run_all(void)
 {
+	struct tdx_sim_platform platform = machine_reference_platform;
 	struct trace_run run = {
-		.platform = options.linux_platform ? &machine_linux_platform :
-						     &machine_reference_platform,
+		.platform = &platform,
 		.verbose = options.verbose,
 		.poison = options.poison,
 	};
 	struct trace_file *f;
 	struct trace_test *t;
 
+	platform.profile = options.profile;
+	platform.sys_disable = options.sys_disable;
 	for (f = trace_files(); f; f = f->next) {
 		for (t = f->tests; f->selected && t; t = t->next) {
 			if (!options.id || !strcmp(options.id, t->id))
@@ -239,13 +262,14 @@ static void parse_options(int argc, char **argv)
 		{ "summary", no_argument, NULL, 's' },
 		{ "list-failures", no_argument, NULL, 'l' },
 		{ "poison", no_argument, NULL, 'p' },
+		{ "profile", required_argument, NULL, 'P' },
 		{ "linux", no_argument, NULL, 'L' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "t:vslpLh", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "t:vslpP:Lh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 't':
 			options.id = optarg;
@@ -262,8 +286,15 @@ static void parse_options(int argc, char **argv)
 		case 'p':
 			options.poison = true;
 			break;
+		case 'P':
+			options.profile = tdx_sim_find_profile(optarg);
+			if (!options.profile) {
+				fprintf(stderr, "tdx_replay: no profile %s\n", optarg);
+				exit(EXIT_MALFORMED);
+			}
+			break;
 		case 'L':
-			options.linux_platform = true;
+			options.sys_disable = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -281,7 +312,9 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	options.profile = machine_reference_platform.profile;
 	parse_options(argc, argv);
+	trace_overlay_profile(options.profile->name);
 	for (; optind < argc; optind++)
 		select_path(argv[optind]);
 	if (!trace_errors())

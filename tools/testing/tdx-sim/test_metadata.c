@@ -39,20 +39,6 @@ static struct fx_pair pair;
 static struct sim_td src, dst;
 static struct sim_vp src_vp, dst_vp;
 
-static void find_vp(struct sim_vp *vp, const struct sim_td *td, u64 tdvpr_pa)
-{
-	unsigned int i;
-
-	vp->td = *td;
-	vp->tdvpr_pa = tdvpr_pa;
-	vp->pamt = sim_pamt(tdvpr_pa);
-	vp->vps = fx_mem(tdvpr_pa);
-	vp->vapic = fx_mem(vp->vps->page_pa[TDVPS_VAPIC]);
-	vp->vmcs = fx_mem(vp->vps->page_pa[TDVPS_VMCS]);
-	for (i = 0; i < ARRAY_SIZE(vp->xbuff); i++)
-		vp->xbuff[i] = fx_mem(vp->vps->page_pa[TDVPS_XBUFF0 + i]);
-}
-
 static struct sim_vp *source_vp(enum md_bundle bundle)
 {
 	return bundle == MD_BUNDLE_VP ? &src_vp : NULL;
@@ -89,24 +75,18 @@ static u64 load(enum md_bundle bundle, u8 pages[MAX_PAGES][SIM_PAGE_SIZE], unsig
 /* A destination as it is when a bundle arrives. */
 static void fresh_pair(void)
 {
-	struct fx_args args;
 	unsigned int i;
 
 	fx_restore(0);
 	fx_pair_start(&pair);
-	fx_must(LEAF_EXPORT_PAUSE, .rcx = pair.src.tdr);
-	args = (struct fx_args){ .rcx = pair.src.tdr, .r8 = fx_mbmd(&pair.b),
-				 .r9 = fx_page_list(&pair.b, FX_BUNDLE_PAGES) };
-	fx_expect_success("EXPORT.STATE.TD", fx_seamcall(LEAF_EXPORT_STATE_TD, &args));
-	fx_must(LEAF_IMPORT_STATE_TD, .rcx = pair.dst.tdr, .r8 = fx_mbmd(&pair.b),
-		.r9 = fx_page_list(&pair.b, args.rdx));
+	fx_pair_move_td_state(&pair);
 	pair.dst.nr_vps = 0;
 	fx_vp_create(&pair.dst);
 
 	probe_td(pair.src.tdr, &src);
 	probe_td(pair.dst.tdr, &dst);
-	find_vp(&src_vp, &src, pair.src.vp[0]);
-	find_vp(&dst_vp, &dst, pair.dst.vp[0]);
+	probe_vp(pair.src.vp[0], &src_vp);
+	probe_vp(pair.dst.vp[0], &dst_vp);
 	for (i = 0; i < 16; i++)
 		src_vp.vps->gpr[i] = 0x1111111111111111ULL * i;
 	md_init_imported_vp(&dst_vp);

@@ -260,6 +260,69 @@ test b c d
 end
 END
 
+# overlay LINE NAME: standard input is an overlay with an error in that line.
+overlay()
+{
+	mkdir -p "$dir/overlay"
+	cp "$traces/00-setup.trace" "$dir/overlay"
+	cat > "$dir/overlay/1.5.05.overlay"
+	printf 'test a b c\n  call SYS.INIT => 0\nend\n' > "$dir/overlay/one.trace"
+	"$replay" --profile 1.5.05 "$dir/overlay" > "$dir/out" 2> "$dir/err"
+	[ $? -eq 2 ] && grep -q "^$dir/overlay/1.5.05.overlay:$1: " "$dir/err"
+	report $? "$2 is an error of an overlay"
+}
+
+overlay 1 "an unknown word" << END
+frobnicate a
+END
+overlay 1 "a rule without a text" << END
+rule SYS.INIT rdx=2
+END
+overlay 1 "a line of no test" << END
+- call SYS.INIT => 0
+END
+overlay 2 "a line that no line is replaced by" << END
+test a
++ call SYS.INIT => 0
+END
+overlay 2 "a line that the test has not" << END
+test a
+- call SYS.LP.INIT => 0
++ call SYS.INIT => 0
+END
+overlay 1 "a test that there is not" << END
+test z
+- call SYS.INIT => 0
++ call SYS.INIT => 0
+END
+overlay 1 "a block that there is not" << END
+def z
+- call SYS.INIT => 0
+END
+cat > "$dir/overlay/1.5.05.overlay" << END
+# A comment
+rule SYS.INIT rcx=1 rcx=0
+test a
+- call SYS.INIT => 0
++ call SYS.INIT rcx=2 => 0xc000010000000001 rcx=0
++ call SYS.INIT => 0
+drop c
+END
+printf 'test a b c\n  call SYS.INIT => 0\nend\ntest b b c\n  call SYS.INIT rcx=1 => 0\nend\n' \
+	> "$dir/overlay/one.trace"
+printf 'test c b c\n  call SYS.INIT => 1\nend\n' >> "$dir/overlay/one.trace"
+printf 'test d b c\n  call SYS.INIT => 1\nend\n' > "$dir/overlay/two.1.5.01.trace"
+printf 'test e b c\n  call SYS.INIT => 0\nend\n' > "$dir/overlay/two.1.5.05.trace"
+"$replay" --profile 1.5.05 "$dir/overlay" > "$dir/out" 2>&1
+[ $? -eq 0 ] && tail -n 1 "$dir/out" | grep -q '^3 passed, 0 failed$'
+report $? "an overlay replaces, drops and adds: $(grep FAIL "$dir/out")"
+"$replay" "$dir/overlay" > "$dir/out" 2>&1
+[ $? -eq 1 ] && tail -n 1 "$dir/out" | grep -q '^1 passed, 3 failed$'
+report $? "in its own profile only: $(tail -n 1 "$dir/out")"
+"$replay" --profile 1.5.99 "$traces/happy.trace" > "$dir/out" 2>&1
+[ $? -eq 2 ]
+report $? "an unknown profile is an error"
+
 mkdir "$dir/empty"
 "$replay" "$dir/empty" > "$dir/out" 2>&1
 [ $? -eq 2 ]
@@ -350,9 +413,11 @@ for seed in 1 2 3; do
 	mkdir "$dir/$seed"
 	cp "$traces/00-setup.trace" "$dir/$seed"
 	for f in "$traces"/*.trace; do
-		[ "$(basename "$f")" = 00-setup.trace ] ||
-			awk -v seed=$seed -f "$here/alter.awk" "$f" \
-				> "$dir/$seed/$(basename "$f")"
+		case ${f##*/} in
+		# What every other file includes, and what is for one profile alone.
+		00-setup.trace|*.*.trace) continue;;
+		esac
+		awk -v seed=$seed -f "$here/alter.awk" "$f" > "$dir/$seed/$(basename "$f")"
 	done
 	"$replay" "$dir/$seed" > "$dir/out" 2> "$dir/err"
 	status=$?

@@ -84,6 +84,33 @@ unsigned int trace_errors(void);
 void *trace_alloc(size_t size);
 char *trace_strdup(const char *s);
 
+/* --------------------------------------------- overlays (trace_overlay.c) */
+
+/* A line in place of another. */
+struct trace_edit_text {
+	struct trace_edit_text *next;
+	char *text;
+};
+
+/* Lines of a block or test that are replaced, in their order. */
+struct trace_edit;
+
+/* The profile whose overlays apply, NULL if none does. */
+void trace_overlay_profile(const char *profile);
+/* Edits of a block ("def") or test of the file. */
+const struct trace_edit *trace_overlay_edits(const char *path, const char *kind, const char *name);
+/* Is the test left out? */
+bool trace_overlay_drops(const char *path, const char *name);
+/* What stands for the line, NULL if nothing does.  *@edits moves to the next edit. */
+const struct trace_edit_text *trace_overlay_replace(const struct trace_edit **edits,
+						    const char *text);
+/* The block or test is over. */
+void trace_overlay_end(const struct trace_edit *edits);
+/* Apply rules to a line in a buffer of TRACE_MAX_LINE characters. */
+void trace_overlay_rules(const char *path, char *text);
+/* Everything was read that an overlay is about. */
+void trace_overlay_check_used(void);
+
 /* ------------------------------------------- expressions (trace_expr.c) */
 
 struct trace_expr;

@@ -22,6 +22,8 @@ struct reader {
 	/* The body being collected, NULL outside blocks and tests. */
 	struct trace_body *body;
 	struct trace_line head;
+	/* Lines of it that the overlay replaces. */
+	const struct trace_edit *edits;
 };
 
 void *trace_alloc(size_t size)
@@ -182,6 +184,7 @@ static void begin_block(struct reader *r, const struct trace_line *line)
 	b->next = r->file->blocks;
 	r->file->blocks = b;
 	r->body = &b->body;
+	r->edits = trace_overlay_edits(r->file->path, "def", b->name);
 }
 
 static void begin_test(struct reader *r, struct trace_line *line, char *text)
@@ -208,9 +211,12 @@ static void begin_test(struct reader *r, struct trace_line *line, char *text)
 	t->tags = tags;
 	t->description = save ? save : "";
 	t->line = *line;
+	r->body = &t->body;
+	r->edits = trace_overlay_edits(r->file->path, "test", id);
+	if (trace_overlay_drops(r->file->path, id))
+		return;
 	*r->file->tests_tail = t;
 	r->file->tests_tail = &t->next;
-	r->body = &t->body;
 }
 
 static void include_file(struct reader *r, const struct trace_line *line)
@@ -269,6 +275,7 @@ static void read_body(struct reader *r, struct trace_line *line, const char *tex
 			trace_error(line, "text after \"end\"");
 		if (!r->body->nr)
 			trace_error(line, "empty block or test");
+		trace_overlay_end(r->edits);
 		r->body = NULL;
 	} else if (!strcmp(line->tokens[0], "def") || !strcmp(line->tokens[0], "test") ||
 		   !strcmp(line->tokens[0], "include")) {
@@ -279,6 +286,23 @@ static void read_body(struct reader *r, struct trace_line *line, const char *tex
 	}
 }
 
+/* A line of a block or test, or what the overlay has in its place. */
+static void read_body_line(struct reader *r, struct trace_line *line, char *text)
+{
+	char *word = text + strspn(text, " \t");
+	const struct trace_edit_text *t = trace_overlay_replace(&r->edits, word);
+
+	if (!t) {
+		trace_overlay_rules(r->file->path, word);
+		read_body(r, line, word);
+	}
+	for (; t; t = t->next) {
+		struct trace_line copy = *line;
+
+		read_body(r, &copy, t->text);
+	}
+}
+
 static void read_stream(struct reader *r)
 {
 	char text[TRACE_MAX_LINE + 2];
@@ -286,7 +310,7 @@ static void read_stream(struct reader *r)
 
 	while (read_line(r, text, &line)) {
 		if (r->body)
-			read_body(r, &line, text);
+			read_body_line(r, &line, text);
 		else
 			read_top_level(r, &line, text);
 	}

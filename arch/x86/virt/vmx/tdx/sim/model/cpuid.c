@@ -3,117 +3,9 @@
  * Virtual CPUID: which leaves a TD sees, what of them the host may configure,
  * the values of a TD, and the capabilities that CPUID tells of.
  */
-#include "metadata_table.h"
-
-enum { EAX, EBX, ECX, EDX, NR_VALUES };
-
-#define NONE			U32_MAX		/* leaf without subleaves */
-#define ALL_BITS		{ ~0U, ~0U, ~0U, ~0U }
-
-/**
- * struct cpuid_row - A leaf or subleaf
- * @leaf: Leaf
- * @subleaf: Subleaf or NONE
- * @faults: Not virtualised, the TD gets a #VE
- * @one: Bits that are always set
- * @zero: Bits that are clear in the table, some of them set when executed
- * @direct: Bits that are as the host configured them
- * @allow: Bits that are native if the host configured them as one
- */
-struct cpuid_row {
-	u32 leaf;
-	u32 subleaf;
-	bool faults;
-	u32 one[NR_VALUES];
-	u32 zero[NR_VALUES];
-	u32 direct[NR_VALUES];
-	u32 allow[NR_VALUES];
-};
-
-/* The order is that of the values in a state bundle. */
-static const struct cpuid_row cpuid_rows[SIM_NR_CPUID_VALUES] = {
-	{ 0x1, NONE, .one = { 0, 0, 0x80000000, 0x200 },
-	  .zero = { 0xf000c000, 0xff0000ff, 0x8010060, 0x40120400 },
-	  .direct = { 0xfff3fff, 0xff0000, 0, 0 }, .allow = { 0, 0, 0x31044d88, 0xb8440000 } },
-	{ 0x4, 0, .zero = { 0x3c00, 0, 0, 0x4 },
-	  .direct = { 0xffffc3ff, 0xfffff000, ~0U, 0xfffffffb } },
-	{ 0x4, 1, .zero = { 0x3c00, 0, 0, 0x4 },
-	  .direct = { 0xffffc3ff, 0xfffff000, ~0U, 0xfffffffb } },
-	{ 0x4, 2, .zero = { 0x3c00, 0, 0, 0x4 },
-	  .direct = { 0xffffc3ff, 0xfffff000, ~0U, 0xfffffffb } },
-	{ 0x4, 3, .zero = { 0x3c00, 0, 0, 0xfffffff8 },
-	  .direct = { 0xffffc3ff, 0xfffff000, ~0U, 0x7 } },
-	{ 0x7, 0, .zero = { 0, 0x404006, 0x643e8010, 0x2298c3 },
-	  .allow = { 0, 0xdc2b9b18, 0x2417f65, 0x5411c } },
-	{ 0x7, 1, .zero = { 0xffffe2cf, ~0U, ~0U, ~0U }, .allow = { 0x1d30, 0, 0, 0 } },
-	{ 0xa, NONE, .zero = { 0, 0, 0, 0xffff6000 } },
-	{ 0x1c, NONE, .allow = { 0xff, 0, 0, 0 } },
-	{ 0x80000008, NONE, .zero = { 0xffff0000, 0xfffffdff, ~0U, ~0U },
-	  .allow = { 0, 0x200, 0, 0 } },
-	{ 0x0, NONE, .one = { 0x23, 0, 0, 0 }, .zero = { 0xffffffdc, 0, 0, 0 } },
-	{ 0x3, NONE, .zero = ALL_BITS },
-	{ 0x4, 4, .zero = ALL_BITS },
-	{ 0x6, NONE, .faults = true },
-	{ 0x7, 2, .zero = { ~0U, ~0U, ~0U, 0xffffffc0 }, .allow = { 0, 0, 0, 0x28 } },
-	{ 0x8, NONE, .zero = ALL_BITS },
-	{ 0xd, 0, .zero = { 0xfff9fd18, ~0U, 0, ~0U } },
-	{ 0xd, 1, .zero = { 0xffffffe0, ~0U, 0xffff26ff, ~0U } },
-	{ 0xd, 2, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 3, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 4, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 5, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 6, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 7, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 8, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 9, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 10, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 11, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 12, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 13, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 14, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 15, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 16, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 17, .zero = { 0, 0, 0, ~0U } },
-	{ 0xd, 18, .zero = { 0, 0, 0, ~0U } },
-	{ 0xe, NONE, .zero = ALL_BITS },
-	{ 0x11, NONE, .zero = ALL_BITS },
-	{ 0x12, NONE, .zero = ALL_BITS },
-	{ 0x13, NONE, .zero = ALL_BITS },
-	{ 0x14, 0, .zero = { 0, 0xfffffe00, 0x7ffffff0, ~0U } },
-	{ 0x14, 1, .zero = { 0xfff8, 0, ~0U, ~0U } },
-	{ 0x15, NONE, .one = { 0x1, 0, 0x17d7840, 0 },
-	  .zero = { 0xfffffffe, 0, 0xfe8287bf, ~0U } },
-	{ 0x19, NONE, .zero = { 0xfffffff8, 0xffffffeb, 0xfffffffd, ~0U } },
-	{ 0x1d, 0 },
-	{ 0x1d, 1 },
-	{ 0x1e, NONE },
-	{ 0x1f, 0, .faults = true },
-	{ 0x1f, 1, .faults = true },
-	{ 0x1f, 2, .faults = true },
-	{ 0x1f, 3, .faults = true },
-	{ 0x1f, 4, .faults = true },
-	{ 0x1f, 5, .faults = true },
-	{ 0x20, NONE, .zero = ALL_BITS },
-	{ 0x21, 0, .one = { 0, 0x65746e49, 0x20202020, 0x5844546c },
-	  .zero = { ~0U, 0x9a8b91b6, 0xdfdfdfdf, 0xa7bbab93 } },
-	{ 0x80000000, NONE, .one = { 0x80000008, 0, 0, 0 },
-	  .zero = { 0x7ffffff7, ~0U, ~0U, ~0U } },
-	{ 0x80000001, NONE, .zero = { ~0U, ~0U, 0xfffffede, 0xd3efffff } },
-	{ 0x80000006, NONE, .faults = true },
-	{ 0x80000007, NONE, .zero = { ~0U, ~0U, ~0U, 0xfffffeff } },
-	{ 0x22, NONE, .zero = ALL_BITS },
-	{ 0x23, 0, .zero = { 0xfffffff0, 0, ~0U, ~0U }, .allow = { 0xf, 0, 0, 0 } },
-	{ 0x23, 1, .zero = { 0, 0, ~0U, ~0U } },
-	{ 0x23, 2, .zero = ALL_BITS },
-	{ 0x23, 3, .zero = { 0, ~0U, ~0U, ~0U } },
-	{ 0x5, NONE, .zero = { 0xffff0000, 0xffff0000, 0xfffffffc, 0 } },
-};
-
-/* Rows that TD_PARAMS has values for, in the order that it has them. */
-static const u8 cpuid_configs[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 59 };
+#include "cpuid_table.h"
 
 #define CPUID_1_ECX_MONITOR	BIT(3)
-#define CPUID_1_ECX_AVX		(BIT(12) | GENMASK(29, 28))
 #define CPUID_1_ECX_OSXSAVE	BIT(27)
 #define CPUID_1_EBX_APIC_ID	GENMASK(31, 24)
 #define CPUID_7_EBX_HLE		BIT(4)
@@ -122,6 +14,9 @@ static const u8 cpuid_configs[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 59 };
 #define CPUID_7_ECX_LA57	BIT(16)
 #define CPUID_7_ECX_KL		BIT(23)
 #define CPUID_7_ECX_PKS		BIT(31)
+#define CPUID_7_1_EAX_LASS	BIT(6)
+#define CPUID_7_1_EAX_PERFMON	BIT(8)
+#define CPUID_7_1_EAX_LAM	BIT(26)
 #define CPUID_D_1_EAX_XFD	BIT(4)
 #define CPUID_D_ECX_ALIGN	BIT(1)
 #define CPUID_D_ECX_XFD		BIT(2)
@@ -154,46 +49,15 @@ static const u8 cpuid_configs[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 59 };
 #define CAPS_RRSBA		BIT_ULL(19)
 #define CAPS_BHI_NO		BIT_ULL(20)
 #define CAPS_PBRSB_NO	BIT_ULL(24)
-#define CAPS_FIXED1		0xf16bULL
-#define CAPS_FIXED0		(GENMASK_ULL(63, 25) | GENMASK_ULL(23, 21) | \
-				 GENMASK_ULL(18, 16) | GENMASK_ULL(11, 9) | BIT_ULL(2))
-
-/*
- * Bits that exist only with a state component: without any of @xfam they are
- * clear.
- */
-static const struct {
-	u32 leaf;
-	u32 subleaf;
-	u64 xfam;
-	u32 bits[NR_VALUES];
-} xfam_bits[] = {
-	{ 0x7, 0, BIT_ULL(2), { 0, 0x20, 0x600, 0 } },
-	{ 0x7, 0, BIT_ULL(5), { 0, 0xdc230000, 0x5842, 0x80010c } },
-	{ 0x7, 0, BIT_ULL(8), { 0, 0x2000000, 0, 0 } },
-	{ 0x7, 0, BIT_ULL(9), { 0, 0, 0x8, 0 } },
-	{ 0x7, 0, BIT_ULL(11), { 0, 0, 0x80, 0x100000 } },
-	{ 0x7, 0, BIT_ULL(14), { 0, 0, 0, 0x20 } },
-	{ 0x7, 0, BIT_ULL(15), { 0, 0, 0, 0x80000 } },
-	{ 0x7, 0, BIT_ULL(17), { 0, 0, 0, 0x3400000 } },
-	{ 0x7, 1, BIT_ULL(5), { 0x30, 0, 0, 0 } },
-	{ 0xd, 0, BIT_ULL(2), { 0x4, 0, 0, 0 } },
-	{ 0xd, 0, BIT_ULL(5), { 0xe0, 0, 0, 0 } },
-	{ 0xd, 0, BIT_ULL(9), { 0x200, 0, 0, 0 } },
-	{ 0xd, 0, BIT_ULL(17), { 0x60000, 0, 0, 0 } },
-	{ 0xd, 1, BIT_ULL(8), { 0, 0, 0x100, 0 } },
-	{ 0xd, 1, BIT_ULL(11), { 0, 0, 0x1800, 0 } },
-	{ 0xd, 1, BIT_ULL(14), { 0, 0, 0x4000, 0 } },
-	{ 0xd, 1, BIT_ULL(15), { 0, 0, 0x8000, 0 } },
-};
 
 unsigned int cpuid_index(u32 leaf, u32 subleaf)
 {
+	const struct cpuid_row *row;
 	unsigned int i;
 
-	for (i = 0; i < SIM_NR_CPUID_VALUES; i++) {
-		if (cpuid_rows[i].leaf == leaf &&
-		    (cpuid_rows[i].subleaf == NONE || cpuid_rows[i].subleaf == subleaf))
+	for (i = 0; i < cpuid_nr_rows(); i++) {
+		row = cpuid_row(i);
+		if (row->leaf == leaf && (row->subleaf == NONE || row->subleaf == subleaf))
 			return i;
 	}
 	return CPUID_NONE;
@@ -201,7 +65,7 @@ unsigned int cpuid_index(u32 leaf, u32 subleaf)
 
 u32 cpuid_code(unsigned int index)
 {
-	const struct cpuid_row *row = &cpuid_rows[index];
+	const struct cpuid_row *row = cpuid_row(index);
 	u32 code = FIELD_PREP(MD_CPUID_LEAF, row->leaf & FIELD_MAX(MD_CPUID_LEAF));
 
 	if (row->leaf & BIT(31))
@@ -213,7 +77,7 @@ u32 cpuid_code(unsigned int index)
 
 static bool cpuid_faults(unsigned int index)
 {
-	return cpuid_rows[index].faults;
+	return cpuid_row(index)->faults;
 }
 
 bool cpuid_readable(const struct sim_td *td, unsigned int index)
@@ -223,7 +87,7 @@ bool cpuid_readable(const struct sim_td *td, unsigned int index)
 
 static void cpuid_native(unsigned int index, u32 values[NR_VALUES])
 {
-	const struct cpuid_row *row = &cpuid_rows[index];
+	const struct cpuid_row *row = cpuid_row(index);
 
 	tdx_sim_host_cpuid(row->leaf, row->subleaf == NONE ? 0 : row->subleaf, values);
 }
@@ -261,28 +125,39 @@ u32 cpuid_platform_fms(void)
 
 /* ---------------------------------------------------------------- limits */
 
-unsigned int cpuid_nr_configs(void)
-{
-	return ARRAY_SIZE(cpuid_configs);
-}
-
 u64 cpuid_config_leaf(unsigned int config)
 {
-	const struct cpuid_row *row = &cpuid_rows[cpuid_configs[config]];
+	const struct cpuid_row *row = cpuid_row(cpuid_config_row(config));
 
 	return row->leaf | (u64)row->subleaf << 32;
 }
 
 u64 cpuid_config_mask(unsigned int config, unsigned int half)
 {
-	const struct cpuid_row *row = &cpuid_rows[cpuid_configs[config]];
+	const struct cpuid_row *row = cpuid_row(cpuid_config_row(config));
 	u32 native[NR_VALUES];
 	unsigned int i;
 
-	cpuid_native(cpuid_configs[config], native);
+	cpuid_native(cpuid_config_row(config), native);
 	for (i = 0; i < NR_VALUES; i++)
 		native[i] = row->direct[i] | (row->allow[i] & native[i]);
 	return native[2 * half] | (u64)native[2 * half + 1] << 32;
+}
+
+bool cpuid_has_lass(void)
+{
+	u32 values[NR_VALUES];
+
+	tdx_sim_host_cpuid(7, 1, values);
+	return values[EAX] & CPUID_7_1_EAX_LASS;
+}
+
+bool cpuid_has_lam(void)
+{
+	u32 values[NR_VALUES];
+
+	tdx_sim_host_cpuid(7, 1, values);
+	return values[EAX] & CPUID_7_1_EAX_LAM;
 }
 
 u64 cpuid_supported_xfam(void)
@@ -292,6 +167,14 @@ u64 cpuid_supported_xfam(void)
 	tdx_sim_host_cpuid(0xd, 0, user);
 	tdx_sim_host_cpuid(0xd, 1, supervisor);
 	return SIM_XFAM_FIXED0 & (user[EAX] | supervisor[ECX]);
+}
+
+u64 cpuid_supported_xss(void)
+{
+	u32 values[NR_VALUES];
+
+	tdx_sim_host_cpuid(0xd, 1, values);
+	return values[ECX] | (u64)values[EDX] << 32;
 }
 
 u32 cpuid_xsave_layout(u64 xfam, u32 offsets[SIM_NR_XSAVE_COMPONENTS])
@@ -348,31 +231,18 @@ static bool cpuid_absent(struct sim_td *td, const struct cpuid_row *row)
 		return !(xfam & XFAM_PT);
 	case 0x19:
 		return true;
+	case 0x1a:
+		return td->tdcs->attributes & SIM_ATTR_MIGRATABLE;
 	case 0x1c:
 		return !(xfam & XFAM_LBR);
 	case 0x1d:
 		return (xfam & XFAM_AMX) != XFAM_AMX;
+	case 0x23:
+		return sim_profile()->perfmon_leaf &&
+		       (!(td->tdcs->attributes & SIM_ATTR_PERFMON) ||
+			!(cpuid_td_value(td, 7, 1, EAX) & CPUID_7_1_EAX_PERFMON));
 	default:
 		return false;
-	}
-}
-
-/* Bits of the leaf that the TD cannot have for want of a state component. */
-static void cpuid_xfam_zero(struct sim_td *td, const struct cpuid_row *row,
-			    u32 zero[NR_VALUES])
-{
-	u64 xfam = td->tdcs->xfam;
-	unsigned int i, j;
-
-	memset(zero, 0, NR_VALUES * sizeof(zero[0]));
-	if (row->leaf == 1 && !(xfam & XFAM_AVX))
-		zero[ECX] = CPUID_1_ECX_AVX;
-	for (i = 0; i < ARRAY_SIZE(xfam_bits); i++) {
-		if (xfam_bits[i].leaf != row->leaf || xfam_bits[i].subleaf != row->subleaf ||
-		    (xfam & xfam_bits[i].xfam))
-			continue;
-		for (j = 0; j < NR_VALUES; j++)
-			zero[j] |= xfam_bits[i].bits[j];
 	}
 }
 
@@ -426,13 +296,13 @@ static bool cpuid_apply_config(const struct cpuid_row *row, const u8 *config,
 }
 
 static u64 cpuid_apply_rules(struct sim_td *td, const struct cpuid_row *row,
-			     u32 values[NR_VALUES])
+			     u32 values[NR_VALUES], u64 *ext_rcx)
 {
 	const struct tdcs *tdcs = td->tdcs;
 	u32 zero[NR_VALUES];
 	unsigned int i;
 
-	cpuid_xfam_zero(td, row, zero);
+	cpuid_xfam_zero(tdcs->xfam, row, zero);
 	for (i = 0; i < NR_VALUES; i++)
 		values[i] &= ~zero[i];
 
@@ -444,11 +314,18 @@ static u64 cpuid_apply_rules(struct sim_td *td, const struct cpuid_row *row,
 		if (!fms_valid(td, values[EAX], tdcs->attributes & SIM_ATTR_MIGRATABLE))
 			return SIM_OPERAND_INVALID | OPND_CPUID_CONFIG;
 	} else if (row->leaf == 0x7 && row->subleaf == 0) {
-		if (!tsx_consistent(values[EBX]))
+		if (!tsx_consistent(values[EBX])) {
+			if (!sim_profile()->hle_rtm_leaf)
+				*ext_rcx = 0;
 			return SIM_OPERAND_INVALID | OPND_CPUID_CONFIG;
+		}
 		values[ECX] &= ~(CPUID_7_ECX_KL | CPUID_7_ECX_PKS);
 		if (tdcs->attributes & SIM_ATTR_PKS)
 			values[ECX] |= CPUID_7_ECX_PKS;
+	} else if (row->leaf == 0x7 && row->subleaf == 1) {
+		values[EAX] &= ~CPUID_7_1_EAX_LASS;
+		if (tdcs->attributes & SIM_ATTR_LASS)
+			values[EAX] |= CPUID_7_1_EAX_LASS;
 	} else if (row->leaf == 0xd && row->subleaf == 0) {
 		values[ECX] = cpuid_xsave_standard_size(tdcs->xfam);
 	} else if (row->leaf == 0xd && row->subleaf == 1) {
@@ -465,32 +342,103 @@ static u64 cpuid_apply_rules(struct sim_td *td, const struct cpuid_row *row,
 	return SIM_SUCCESS;
 }
 
+/* A level of the topology in CPUID 0x1F, and its type in ECX. */
+#define TOPOLOGY_LEVELS		6
+#define TOPOLOGY_TYPE		GENMASK(15, 8)
+
+enum topology_type { TOPOLOGY_END, TOPOLOGY_SMT, TOPOLOGY_CORE, TOPOLOGY_NR_TYPES = 6 };
+
+/* The six levels, from the host's configuration or, if it has none, as the CPU has them. */
+static bool cpuid_topology_levels(struct sim_td *td, bool native,
+				  u32 levels[TOPOLOGY_LEVELS][NR_VALUES])
+{
+	unsigned int i, j, index;
+	bool empty = true;
+
+	for (i = 0; i < TOPOLOGY_LEVELS; i++) {
+		cpuid_unpack(td->cpuid->values[cpuid_index(0x1f, i)], levels[i]);
+		empty = empty && is_zero(levels[i]);
+		/* Nothing but the first level says that there is no configuration. */
+		if (!i && !empty)
+			native = false;
+	}
+	if (!native)
+		return true;
+	if (!empty)
+		return false;
+	for (i = 0; i < TOPOLOGY_LEVELS; i++) {
+		index = cpuid_index(0x1f, i);
+		cpuid_native(index, levels[i]);
+		for (j = 0; j < NR_VALUES; j++)
+			levels[i][j] &= ~cpuid_row(index)->zero[j];
+		cpuid_store(td, index, levels[i]);
+	}
+	return true;
+}
+
+/*
+ * Check CPUID 0x1F and make 0xB of it, which has no level above the cores: the
+ * second one takes whatever the last level of 0x1F has, also if that is unused.
+ */
+static u64 cpuid_derive_topology(struct sim_td *td, bool may_be_native)
+{
+	u32 levels[TOPOLOGY_LEVELS][NR_VALUES];
+	u32 last = TOPOLOGY_END, type, *level;
+	bool has_cores = false;
+
+	if (!cpuid_topology_levels(td, may_be_native, levels))
+		return SIM_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED;
+	for (level = levels[0]; level < levels[TOPOLOGY_LEVELS]; level += NR_VALUES) {
+		type = FIELD_GET(TOPOLOGY_TYPE, level[ECX]);
+		if (type == TOPOLOGY_END ? !has_cores : type <= last || type >= TOPOLOGY_NR_TYPES)
+			return SIM_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED;
+		if (type == TOPOLOGY_SMT)
+			cpuid_store(td, cpuid_index(0xb, 0), level);
+		has_cores = has_cores || type == TOPOLOGY_CORE;
+		last = type;
+		level[ECX] &= ~TOPOLOGY_TYPE;
+		level[ECX] |= FIELD_PREP(TOPOLOGY_TYPE, TOPOLOGY_CORE);
+		cpuid_store(td, cpuid_index(0xb, 1), level);
+	}
+	return SIM_SUCCESS;
+}
+
+u64 cpuid_import_topology(struct sim_td *td)
+{
+	return sim_profile()->topology ? cpuid_derive_topology(td, false) : SIM_SUCCESS;
+}
+
 u64 sim_cpuid_configure(struct sim_td *td, const u8 params[SIM_TD_PARAMS_SIZE], u64 *ext_rcx)
 {
 	const u8 *configs = params + SIM_TD_PARAMS_CPUID, *config;
+	const struct cpuid_row *row;
 	u32 values[NR_VALUES];
 	unsigned int i, j;
 	u64 err;
 
-	for (i = 0; i < SIM_NR_CPUID_VALUES; i++) {
+	for (i = 0; i < cpuid_nr_rows(); i++) {
+		row = cpuid_row(i);
 		config = NULL;
-		for (j = 0; j < ARRAY_SIZE(cpuid_configs); j++) {
-			if (cpuid_configs[j] == i)
+		for (j = 0; j < cpuid_nr_configs(); j++) {
+			if (cpuid_config_row(j) == i)
 				config = configs + j * sizeof(values);
 		}
 		cpuid_native(i, values);
-		err = SIM_OPERAND_INVALID | OPND_CPUID_CONFIG;
-		if (cpuid_apply_config(&cpuid_rows[i], config, values))
-			err = cpuid_apply_rules(td, &cpuid_rows[i], values);
-		if (err) {
-			*ext_rcx = cpuid_rows[i].leaf | (u64)cpuid_rows[i].subleaf << 32;
+		*ext_rcx = row->leaf | (u64)row->subleaf << 32;
+		if (!cpuid_apply_config(row, config, values))
+			return SIM_OPERAND_INVALID | OPND_CPUID_CONFIG;
+		err = cpuid_apply_rules(td, row, values, ext_rcx);
+		if (err)
 			return err;
-		}
 		cpuid_store(td, i, values);
 	}
-	if (memchr_inv(configs + sizeof(values) * ARRAY_SIZE(cpuid_configs), 0,
+	*ext_rcx = 0;
+	err = sim_profile()->topology ? cpuid_derive_topology(td, true) : SIM_SUCCESS;
+	if (err)
+		return err;
+	if (memchr_inv(configs + sizeof(values) * cpuid_nr_configs(), 0,
 		       SIM_TD_PARAMS_SIZE - SIM_TD_PARAMS_CPUID -
-		       sizeof(values) * ARRAY_SIZE(cpuid_configs)))
+		       sizeof(values) * cpuid_nr_configs()))
 		return SIM_OPERAND_INVALID | RDX;
 	return SIM_SUCCESS;
 }
@@ -500,13 +448,13 @@ u64 sim_cpuid_configure(struct sim_td *td, const u8 params[SIM_TD_PARAMS_SIZE], 
 static bool cpuid_import_valid(struct sim_td *td, unsigned int index,
 			       const u32 values[NR_VALUES])
 {
-	const struct cpuid_row *row = &cpuid_rows[index];
+	const struct cpuid_row *row = cpuid_row(index);
 	const struct tdcs *tdcs = td->tdcs;
 	u32 native[NR_VALUES], zero[NR_VALUES];
 	unsigned int i;
 
 	cpuid_native(index, native);
-	cpuid_xfam_zero(td, row, zero);
+	cpuid_xfam_zero(tdcs->xfam, row, zero);
 	for (i = 0; i < NR_VALUES; i++) {
 		if (values[i] & (row->zero[i] | zero[i]) || ~values[i] & row->one[i] ||
 		    values[i] & row->allow[i] & ~native[i])
@@ -525,6 +473,9 @@ static bool cpuid_import_valid(struct sim_td *td, unsigned int index,
 		}
 		return true;
 	case 0x7:
+		if (row->subleaf == 1)
+			return !(values[EAX] & CPUID_7_1_EAX_LASS) ==
+			       !(tdcs->attributes & SIM_ATTR_LASS);
 		if (row->subleaf)
 			return true;
 		return tsx_consistent(values[EBX]) && !(values[ECX] & CPUID_7_ECX_KL) &&
@@ -563,7 +514,8 @@ static u64 native_arch_capabilities(void)
 	u32 values[NR_VALUES];
 
 	tdx_sim_host_cpuid(7, 0, values);
-	return CAPS_FIXED1 | (values[EBX] & CPUID_7_EBX_HLE ? CAPS_TSX_CTRL : 0);
+	return sim_profile()->arch_capabilities_one |
+	       (values[EBX] & CPUID_7_EBX_HLE ? CAPS_TSX_CTRL : 0);
 }
 
 static bool td_has_tsx(struct sim_td *td)
@@ -587,9 +539,10 @@ bool sim_arch_capabilities_configure(struct sim_td *td, bool configured, u64 val
 
 bool cpuid_arch_capabilities_valid(struct sim_td *td, u64 value)
 {
+	const struct tdx_sim_profile *profile = sim_profile();
 	u64 native = native_arch_capabilities();
 
-	if ((value & CAPS_FIXED1) != CAPS_FIXED1 || value & CAPS_FIXED0)
+	if (~value & profile->arch_capabilities_one || value & profile->arch_capabilities_zero)
 		return false;
 	if (value & (CAPS_SSB_NO | CAPS_BHI_NO | CAPS_PBRSB_NO) & ~native)
 		return false;
@@ -626,12 +579,17 @@ static void cpuid_dynamic(const struct sim_vp *vp, u32 leaf, u32 subleaf, u32 ou
 	switch (leaf) {
 	case 0x1:
 		out[EBX] &= ~CPUID_1_EBX_APIC_ID;
-		out[EBX] |= FIELD_PREP(CPUID_1_EBX_APIC_ID, (u8)vps->index);
+		out[EBX] |= FIELD_PREP(CPUID_1_EBX_APIC_ID,
+				       (u8)(sim_has_topology(vp) ? sim_x2apic_id(vp) : vps->index));
 		set_bit_if(&out[ECX], CPUID_1_ECX_OSXSAVE, vmcs->cr4 & CR4_OSXSAVE);
 		break;
 	case 0x7:
 		if (!subleaf)
 			set_bit_if(&out[ECX], CPUID_7_ECX_OSPKE, vmcs->cr4 & CR4_PKE);
+		break;
+	case 0xb:
+	case 0x1f:
+		out[EDX] = sim_x2apic_id(vp);
 		break;
 	case 0xd:
 		if (subleaf == 0)
@@ -646,6 +604,19 @@ static void cpuid_dynamic(const struct sim_vp *vp, u32 leaf, u32 subleaf, u32 ou
 	}
 }
 
+bool sim_has_topology(const struct sim_vp *vp)
+{
+	return vp->td.tdcs->td_ctls & SIM_TD_CTLS_ENUM_TOPOLOGY;
+}
+
+u32 sim_x2apic_id(const struct sim_vp *vp)
+{
+	u32 index = vp->vps->index;
+
+	/* An imported TD can have more vCPUs than a new one. */
+	return index < SIM_MAX_X2APIC_IDS ? READ_ONCE(vp->td.x2apic_ids[index]) : 0;
+}
+
 bool sim_cpuid(struct sim_vp *vp, u32 leaf, u32 subleaf, u32 out[4])
 {
 	unsigned int index;
@@ -658,6 +629,8 @@ bool sim_cpuid(struct sim_vp *vp, u32 leaf, u32 subleaf, u32 out[4])
 
 	index = cpuid_index(leaf, subleaf);
 	if (index == CPUID_NONE || cpuid_faults(index) || cpuid_ve_wanted(vp, index))
+		return false;
+	if ((leaf == 0xb || leaf == 0x1f) && !sim_has_topology(vp))
 		return false;
 	cpuid_unpack(vp->td.cpuid->values[index], out);
 	cpuid_dynamic(vp, leaf, subleaf, out);

@@ -28,8 +28,8 @@ struct sim_module sim_module;
 #define LEAF_LATE	BIT(2)
 /* May be called on an LP that did not do SYS.LP.INIT. */
 #define LEAF_ANY_LP	BIT(3)
-/* Only in modules that enumerate the topology. */
-#define LEAF_NEWER	BIT(4)
+/* Only if the platform says so. */
+#define LEAF_OPTIONAL	BIT(4)
 
 struct leaf {
 	sim_leaf_fn fn;
@@ -100,7 +100,7 @@ static const struct leaf leaves[SIM_NR_LEAVES] = {
 	[LEAF_EXPORT_RESTORE] = { tdx_sim_export_restore, ST(RUNNABLE) },
 	[LEAF_EXPORT_MEM] = { tdx_sim_export_mem, ST_EXPORT },
 	[LEAF_SYS_DISABLE] = { tdx_sim_sys_disable, ST_ALL,
-			       LEAF_EARLY | LEAF_ANY_LP | LEAF_NEWER },
+			       LEAF_EARLY | LEAF_ANY_LP | LEAF_OPTIONAL },
 	[LEAF_EXPORT_PAUSE] = { tdx_sim_export_pause, ST(LIVE_EXPORT) },
 	[LEAF_EXPORT_TRACK] = { tdx_sim_export_track, ST(LIVE_EXPORT) | ST(PAUSED_EXPORT) },
 	[LEAF_EXPORT_STATE_IMMUTABLE] = { tdx_sim_export_state_immutable,
@@ -154,7 +154,7 @@ bool sim_op_state_allows(u16 leaf, u32 op_state)
 static bool leaf_takes_version(u16 leaf)
 {
 	if (leaf == LEAF_VP_INIT)
-		return sim_module.platform.features0 & SIM_FEATURES0_TOPOLOGY_ENUM;
+		return sim_profile()->topology;
 	return leaf < SIM_NR_LEAVES && (leaves[leaf].flags & LEAF_VERSIONS);
 }
 
@@ -162,8 +162,7 @@ static bool leaf_exists(u16 leaf)
 {
 	if (leaf >= SIM_NR_LEAVES || !leaves[leaf].fn)
 		return false;
-	return !(leaves[leaf].flags & LEAF_NEWER) ||
-	       (sim_module.platform.features0 & SIM_FEATURES0_TOPOLOGY_ENUM);
+	return !(leaves[leaf].flags & LEAF_OPTIONAL) || sim_module.platform.sys_disable;
 }
 
 static bool lp_initialised(void)

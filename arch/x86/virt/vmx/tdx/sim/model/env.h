@@ -115,8 +115,11 @@ static inline u64 sim_atomic_andnot64(u64 *p, u64 bits)
 #define sim_atomic_inc64(p)	sim_atomic_add64(p, 1)
 #define sim_atomic_dec64(p)	sim_atomic_add64(p, (u64)-1)
 
+struct tdx_sim_profile;
+
 /**
  * struct tdx_sim_platform - The machine that the model lives in
+ * @profile: Version of the module
  * @hkid_shift: Lowest address bit that carries a KeyID
  * @hkid_bits: Number of address bits that carry a KeyID
  * @nr_mktme_hkids: Shared KeyIDs 1..@nr_mktme_hkids
@@ -125,10 +128,10 @@ static inline u64 sim_atomic_andnot64(u64 *p, u64 bits)
  * @nr_packages: Packages; KEY.CONFIG, CACHE.WB run once in each
  * @ept_levels: Levels of the processor's EPT, 4 if not set; with 5, TDs may have
  *	either number
- * @features0: TDX_FEATURES0 bits beyond those of the baseline module; with
- *	SIM_FEATURES0_TOPOLOGY_ENUM the leaves of a newer module exist
+ * @sys_disable: TDH.SYS.DISABLE exists, which no profile has
  */
 struct tdx_sim_platform {
+	const struct tdx_sim_profile *profile;
 	u8 hkid_shift;
 	u8 hkid_bits;
 	u16 nr_mktme_hkids;
@@ -136,12 +139,8 @@ struct tdx_sim_platform {
 	u16 nr_lps;
 	u16 nr_packages;
 	u8 ept_levels;
-	u64 features0;
+	bool sys_disable;
 };
-
-#define SIM_FEATURES0_TD_PRESERVING	BIT_ULL(1)
-#define SIM_FEATURES0_NO_RBP_MOD	BIT_ULL(18)
-#define SIM_FEATURES0_TOPOLOGY_ENUM	BIT_ULL(20)
 
 /* The mapped 4 KiB page at @hpa (KeyID bits stripped), NULL if no RAM is there. */
 void *tdx_sim_host_page(u64 hpa);
@@ -154,6 +153,8 @@ u64 tdx_sim_host_tsc(void);
 u32 tdx_sim_host_tsc_khz(void);
 /* Native CPUID as the module sees it, for virtual CPUID values. */
 void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4]);
+/* An MSR of the processor that the module checks when it is initialised. */
+u64 tdx_sim_host_msr(u32 msr);
 /* The LP that executes the current leaf, and its package. */
 unsigned int tdx_sim_host_lp(void);
 unsigned int tdx_sim_host_package(void);

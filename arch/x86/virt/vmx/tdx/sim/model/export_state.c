@@ -5,8 +5,7 @@
  */
 #include "mig.h"
 
-/* What a list must offer, although the bundles are smaller today. */
-#define MIN_IMMUTABLE_PAGES	3
+/* What a list must offer, although the bundles are smaller; see also the profile. */
 #define MIN_TD_PAGES		2
 #define MIN_VP_PAGES		5
 
@@ -127,7 +126,7 @@ static u64 begin_session(struct state_export *x)
 	void *pages;
 	u64 err;
 
-	err = page_list_check(r[R9], MIN_IMMUTABLE_PAGES);
+	err = page_list_check(r[R9], sim_profile()->min_immutable_export);
 	if (!err)
 		err = mig_map_shared_page(r[R9] & PAGE_LIST_HPA, R9, &pages);
 	if (err)

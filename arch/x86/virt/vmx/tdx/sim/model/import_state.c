@@ -9,8 +9,7 @@
  */
 #include "mig.h"
 
-/* Lists may not be shorter; not counting SYS pages for the immutable state. */
-#define MIN_IMMUTABLE_PAGES	1
+/* Lists may not be shorter; for the immutable state see the profile. */
 #define MIN_TD_PAGES		1
 #define MIN_VP_PAGES		4
 
@@ -152,7 +151,6 @@ static u64 finish_bundle(struct state_import *x)
 {
 	struct migsc *ctx = x->s.ctx;
 	u64 *r = x->c->regs->r;
-	u64 err;
 
 	if (!sim_gcm_verify(&ctx->gcm, ctx->mbmd.mac))
 		return mig_fail_import(x->td, SIM_INCORRECT_MBMD_MAC);
@@ -161,8 +159,16 @@ static u64 finish_bundle(struct state_import *x)
 		r[RDX] = ctx->md_ext_rdx;
 		return mig_fail_import(x->td, ctx->md_err);
 	}
-	err = md_finish_import(x->bundle, x->td, x->vp);
-	return err ? mig_fail_import(x->td, err) : SIM_SUCCESS;
+	return SIM_SUCCESS;
+}
+
+static u64 finish_import(struct state_import *x)
+{
+	u64 err = md_finish_import(x->bundle, x->td, x->vp);
+
+	if (err)
+		WRITE_ONCE(x->td->tdcs->op_state, OP_FAILED_IMPORT);
+	return err;
 }
 
 static u64 begin_session(struct state_import *x)
@@ -222,9 +228,11 @@ u64 tdx_sim_import_state_immutable(struct sim_call *c)
 		return err;
 
 	sys_pages = FIELD_GET(MBMD_NUM_SYS_PAGES, x.s.ctx->mbmd.info);
-	err = import_pages(&x, MIN_IMMUTABLE_PAGES + sys_pages);
+	err = import_pages(&x, sim_profile()->min_immutable_import + sys_pages);
 	if (!err)
 		err = finish_bundle(&x);
+	if (!err)
+		err = finish_import(&x);
 	if (err)
 		return err;
 
@@ -273,6 +281,8 @@ u64 tdx_sim_import_state_td(struct sim_call *c)
 	err = import_pages(&x, MIN_TD_PAGES);
 	if (!err)
 		err = finish_bundle(&x);
+	if (!err)
+		err = finish_import(&x);
 	if (err)
 		return err;
 
@@ -361,6 +371,9 @@ u64 tdx_sim_import_state_vp(struct sim_call *c)
 
 	if (sim_atomic_inc32(&tdcs->num_migrated_vcpus) > READ_ONCE(tdcs->num_vcpus))
 		return mig_fail_import(&vp.td, SIM_ALL_VCPUS_IMPORTED);
+	err = finish_import(&x);
+	if (err)
+		return err;
 	if (vp.vps->state != VCPU_DISABLED)
 		vp.vps->state = VCPU_READY;
 	sim_atomic_inc64(&tdcs->total_mb_count);

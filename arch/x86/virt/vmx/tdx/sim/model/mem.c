@@ -119,7 +119,7 @@ u64 tdx_sim_mem_range_unblock(struct sim_call *c)
 	state = sept_state(op.w.entry);
 	if (sept_needs_tracking(state, op.td.tdcs->op_state) &&
 	    !sim_tlb_tracked(op.td.tdcs, entry_pamt(&op.w)->bepoch))
-		return SIM_TLB_TRACKING_NOT_DONE | OPND_SEPT_TREE;
+		return SIM_TLB_TRACKING_NOT_DONE | sim_profile()->unblock_operand;
 	sept_set(&op.w, sept_unblocked(state), sept_hpa(op.w.entry));
 	return SIM_SUCCESS;
 }
@@ -128,7 +128,7 @@ u64 tdx_sim_mem_track(struct sim_call *c)
 {
 	struct tdcs_epoch *e;
 	struct sim_td td;
-	u64 err;
+	u64 err, end;
 
 	err = sim_get_td(c, RCX, SIM_SHARED, SIM_SHARED, &td);
 	if (err)
@@ -141,6 +141,10 @@ u64 tdx_sim_mem_track(struct sim_call *c)
 	if (sim_load(&e->refcount[(e->td_epoch & 1) ^ 1]))
 		return SIM_PREVIOUS_TLB_EPOCH_BUSY;
 	sim_store(&e->td_epoch, e->td_epoch + 1);
+	/* Above are the epochs that mark imported pages. */
+	end = sim_profile()->td_epoch_end;
+	if (end && e->td_epoch >= end)
+		return sim_break_down();
 	return SIM_SUCCESS;
 }
 

@@ -5,20 +5,28 @@
  */
 #include "metadata_table.h"
 
-static const struct md_table *const md_tables[MD_NR_CONTEXTS][2] = {
-	[MD_CTX_SYS] = { &md_sys_table },
-	[MD_CTX_TD] = { &md_td_table },
-	[MD_CTX_VP] = { &md_vmcs_table, &md_vp_table },
-};
+static const struct md_table *const *md_tables(enum md_context context)
+{
+	const struct sim_fields *fields = &sim_profile()->fields;
+
+	switch (context) {
+	case MD_CTX_SYS:
+		return fields->sys;
+	case MD_CTX_TD:
+		return fields->td;
+	default:
+		return fields->vp;
+	}
+}
 
 static const struct md_row *md_row_nr(enum md_context context, unsigned int nr)
 {
-	unsigned int i;
+	const struct md_table *const *table;
 
-	for (i = 0; i < ARRAY_SIZE(md_tables[context]) && md_tables[context][i]; i++) {
-		if (nr < md_tables[context][i]->nr)
-			return &md_tables[context][i]->rows[nr];
-		nr -= md_tables[context][i]->nr;
+	for (table = md_tables(context); *table; table++) {
+		if (nr < (*table)->nr)
+			return &(*table)->rows[nr];
+		nr -= (*table)->nr;
 	}
 	return NULL;
 }
@@ -79,7 +87,7 @@ static void md_advance(enum md_context context, struct md_pos *pos, unsigned int
 			return;
 		}
 		index = md_pos_cpuid_index(pos->id);
-		if (index < SIM_NR_CPUID_VALUES - 1) {
+		if (index < cpuid_nr_rows() - 1) {
 			pos->id = row->id | cpuid_code(index + 1);
 			return;
 		}
@@ -132,6 +140,8 @@ static u8 *md_storage(const struct md_target *t, const struct md_field *f)
 		return (u8 *)t->td->sept_root + offset;
 	case MD_MIGSC_LINKS:
 		return (u8 *)t->td->migsc_links + offset;
+	case MD_X2APIC_IDS:
+		return (u8 *)t->td->x2apic_ids + offset;
 	case MD_TDVPS:
 		return (u8 *)t->vp->vps + offset;
 	case MD_VMCS:

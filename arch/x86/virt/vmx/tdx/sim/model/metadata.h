@@ -68,9 +68,10 @@ u64 md_load_page(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
  * @vp: The imported vCPU, NULL unless @bundle is MD_BUNDLE_VP
  *
  * To be called when the MAC and all pages were good.  Changes no op_state,
- * vCPU state or migration counter.
+ * vCPU state or migration counter.  Not all errors have SIM_FATAL, but all are
+ * the end of the import.
  *
- * Return: SIM_SUCCESS or the status without SIM_FATAL.
+ * Return: SIM_SUCCESS or the status.
  */
 u64 md_finish_import(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp);
 
@@ -85,21 +86,22 @@ void md_init_imported_vp(struct sim_vp *vp);
 #define SIM_TD_PARAMS_SIZE	1024
 #define SIM_TD_PARAMS_CPUID	256	/* offset of the CPUID_CONFIG values */
 
-/* ATTRIBUTES: what may be set, and the bits that the model acts on. */
+/* ATTRIBUTES */
 #define SIM_ATTR_DEBUG		BIT_ULL(0)
+#define SIM_ATTR_LASS		BIT_ULL(27)
 #define SIM_ATTR_SEPT_VE_DISABLE BIT_ULL(28)
 #define SIM_ATTR_MIGRATABLE	BIT_ULL(29)
 #define SIM_ATTR_PKS		BIT_ULL(30)
 #define SIM_ATTR_PERFMON	BIT_ULL(63)
-#define SIM_ATTRIBUTES_FIXED0	(SIM_ATTR_DEBUG | SIM_ATTR_SEPT_VE_DISABLE | \
-				 SIM_ATTR_MIGRATABLE | SIM_ATTR_PKS | SIM_ATTR_PERFMON)
 
 /* CONFIG_FLAGS: shared bit at 51, keep RBP over TDVMCALL, TD_CTLS writable. */
 #define SIM_CONFIG_GPAW		BIT_ULL(0)
 #define SIM_CONFIG_FLEXIBLE_PENDING_VE BIT_ULL(1)
 #define SIM_CONFIG_NO_RBP_MOD	BIT_ULL(2)
 #define SIM_CONFIG_FLAGS_FIXED0	GENMASK_ULL(2, 0)
+/* TD_CTLS: no #VE for pending pages; CPUID 0xB and 0x1F, x2APIC id. */
 #define SIM_TD_CTLS_PENDING_VE_DISABLE BIT_ULL(0)
+#define SIM_TD_CTLS_ENUM_TOPOLOGY BIT_ULL(1)
 
 #define SIM_XFAM_FIXED0		0x0006dbe7ULL	/* and what the CPU has */
 #define SIM_XFAM_FIXED1		GENMASK_ULL(1, 0)
@@ -119,6 +121,8 @@ enum servtd_state { SERVTD_NOT_BOUND, SERVTD_PRE_BOUND, SERVTD_BOUND };
 #define SIM_SERVTD_IGNORE		GENMASK_ULL(42, 32)
 #define SIM_SERVTD_ATTRIBUTES_FIXED0	(SIM_SERVTD_INSTANCE_BINDING | SIM_SERVTD_IGNORE)
 
+/* ATTRIBUTES that a TD may have on this CPU. */
+u64 sim_supported_attributes(void);
 /* ATTRIBUTES and XFAM as TDH.MNG.INIT and an import accept them. */
 bool sim_attributes_valid(u64 attributes);
 bool sim_xfam_valid(u64 xfam);
@@ -172,6 +176,9 @@ void sim_vp_init_controls(struct sim_vp *vp);
  * for it, so inject #VE.
  */
 bool sim_cpuid(struct sim_vp *vp, u32 leaf, u32 subleaf, u32 out[4]);
+/* Does the TD see the topology that its host configured?  Then it has x2APIC ids. */
+bool sim_has_topology(const struct sim_vp *vp);
+u32 sim_x2apic_id(const struct sim_vp *vp);
 
 /* ----------------------------------------------------------- service TDs */
 
@@ -182,7 +189,7 @@ void sim_measure(const void *data, size_t len, u8 digest[48]);
  * not change meanwhile: rtmr_lock is held.
  */
 void sim_servtd_info_hash(struct sim_td *td, u64 attributes, u8 digest[48]);
-/* Fix SERVTD_HASH, at TDH.MR.FINALIZE. */
+/* Fix SERVTD_HASH, at TDH.MR.FINALIZE or when the TD arrives. */
 void sim_servtd_finalize(struct sim_td *td);
 
 #endif /* _TDX_SIM_METADATA_H */

@@ -21,6 +21,8 @@ static_assert(sizeof(struct md_list_header) == 8);
 
 /* In a status: the error is not about a field.  Bits 15:0 name a sequence. */
 #define MD_NO_FIELD		0xffff0000ULL
+/* Nor about a sequence, in the way of a status that names one thing only. */
+#define MD_NO_SEQUENCE		0xffffULL
 
 /* Bytes that a field takes in a list. */
 static u32 md_field_size(const struct md_row *row)
@@ -321,6 +323,10 @@ static u64 md_load_sequences(struct md_load *l, unsigned int nr)
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
+		if (sim_profile()->located_list_errors && l->left < MD_MIN_SEQUENCE) {
+			*l->ext_rcx = 0;
+			return SIM_METADATA_LIST_OVERFLOW | MD_NO_FIELD | i;
+		}
 		header = md_word(l, l->offset);
 		if (FIELD_GET(MD_ID_CONTEXT, header) != l->t->context) {
 			*l->ext_rcx = header;
@@ -336,10 +342,10 @@ static u64 md_load_sequences(struct md_load *l, unsigned int nr)
 	return SIM_SUCCESS;
 }
 
-/* Stand at the next field that must be there. */
+/* Stand at the next field that must be there, or that may be. */
 static u64 md_check_rest(struct md_load *l, bool last)
 {
-	while (l->pos.row && !md_required(l))
+	while (l->pos.row && !md_required(l) && (last || !sim_profile()->strict_last_list))
 		md_next_field(l->t->context, &l->pos);
 	/* Either fields are left over or a page is. */
 	if (!l->pos.row == last)
@@ -368,7 +374,8 @@ u64 md_load_page(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
 	if (header.size > SIM_PAGE_SIZE)
 		return SIM_OPERAND_INVALID | OPND_PAGE;
 	if (!header.nr_sequences || header.reserved)
-		return SIM_INVALID_METADATA_LIST_HEADER;
+		return SIM_INVALID_METADATA_LIST_HEADER |
+		       (sim_profile()->located_list_errors ? MD_NO_SEQUENCE : 0);
 	l.left = header.size - sizeof(header);
 
 	md_resume(t.context, cur, &l.pos);

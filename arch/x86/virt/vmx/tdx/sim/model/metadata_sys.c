@@ -10,27 +10,8 @@
 #define BUILD_NUM		744
 #define MAJOR_VERSION		1
 #define MINOR_VERSION		5
-#define UPDATE_VERSION		1
-
-/* TDX_FEATURES0 */
-#define FEATURE_TD_MIGRATION		BIT_ULL(0)
-#define FEATURE_SERVICE_TD		BIT_ULL(2)
-#define FEATURE_TDG_VP_RDWR		BIT_ULL(3)
-#define FEATURE_RELAXED_MEM_LOCKS	BIT_ULL(4)
-#define FEATURE_CPUID_VE		BIT_ULL(5)
-#define FEATURE_HOST_PRIORITY_LOCKS	BIT_ULL(10)
-#define FEATURE_ARCH_CAPABILITIES	BIT_ULL(11)
-#define FEATURE_FLEXIBLE_PENDING_VE	BIT_ULL(16)
-#define FEATURE_FMS_CONFIG		BIT_ULL(17)
-#define FEATURES0_BASELINE						\
-	(FEATURE_TD_MIGRATION | FEATURE_SERVICE_TD | FEATURE_TDG_VP_RDWR |	\
-	 FEATURE_RELAXED_MEM_LOCKS | FEATURE_CPUID_VE |				\
-	 FEATURE_HOST_PRIORITY_LOCKS | FEATURE_ARCH_CAPABILITIES |		\
-	 FEATURE_FLEXIBLE_PENDING_VE | FEATURE_FMS_CONFIG |			\
-	 SIM_FEATURES0_NO_RBP_MOD)
 
 /* Least number of pages that the export leaves demand in a page list. */
-#define NUM_IMMUTABLE_STATE_PAGES	3
 #define NUM_TD_STATE_PAGES		2
 #define NUM_VP_STATE_PAGES		5
 
@@ -39,13 +20,33 @@
 #define L2_CTLS_ALLOWED			GENMASK_ULL(1, 0)
 #define L2_DEBUG_CTLS_ALLOWED		GENMASK_ULL(2, 0)
 
-/* Size of the array that holds the x2APIC ids of a TD. */
-#define MAX_VCPUS_PER_TD \
-	(sizeof_field(struct tdcs_cpuid, x2apic_ids) / sizeof(u32))
-
 static u64 get_features0(const struct md_target *t, const struct md_field *f, u64 *value)
 {
-	*value = FEATURES0_BASELINE | sim_module.platform.features0;
+	*value = sim_profile()->features0;
+	return SIM_SUCCESS;
+}
+
+static u64 get_update_version(const struct md_target *t, const struct md_field *f, u64 *value)
+{
+	*value = sim_profile()->update_version;
+	return SIM_SUCCESS;
+}
+
+static u64 get_attributes_fixed0(const struct md_target *t, const struct md_field *f, u64 *value)
+{
+	*value = sim_supported_attributes();
+	return SIM_SUCCESS;
+}
+
+static u64 get_max_vcpus(const struct md_target *t, const struct md_field *f, u64 *value)
+{
+	*value = sim_profile()->max_vcpus;
+	return SIM_SUCCESS;
+}
+
+static u64 get_immutable_pages(const struct md_target *t, const struct md_field *f, u64 *value)
+{
+	*value = sim_profile()->min_immutable_export;
 	return SIM_SUCCESS;
 }
 
@@ -111,7 +112,7 @@ static u64 get_allowed_fms(const struct md_target *t, const struct md_field *f, 
 	{ .id = _id, .fields = _fields, .elements = _elements, .access = MD_R_HOST, \
 	  .constant = _empty, .get = _get }
 
-static const struct md_row sys_rows[] = {
+static const struct md_row platform_rows[] = {
 	/* platform */
 	SYS_ARRAY(0x0000000200000000, 1, 1, 0, get_num_pkgs),
 	{
@@ -124,7 +125,10 @@ static const struct md_row sys_rows[] = {
 	SYS_SENT(0x8800000100000002, MD_R_HOST, BUILD_NUM),
 	SYS_SENT(0x0800000100000003, MD_R_HOST | MD_R_GUEST, MINOR_VERSION),
 	SYS_SENT(0x0800000100000004, MD_R_HOST | MD_R_GUEST, MAJOR_VERSION),
-	SYS_SENT(0x0800000100000005, MD_R_HOST, UPDATE_VERSION),
+	{
+		.id = 0x0800000100000005, .fields = 1, .elements = 1, .access = MD_R_HOST,
+		.phase = MD_IMMUTABLE, .import = MD_OPTIONAL, .get = get_update_version,
+	},
 	SYS_SENT(0x0800000100000006, MD_R_HOST, 0),
 	/* handoff: nothing is ever handed to another module */
 	SYS(0x8900000100000000, 0),
@@ -158,15 +162,21 @@ static const struct md_row sys_rows[] = {
 	SYS(0x9800000100000101, SIM_PAGE_SIZE),
 	SYS(0x9800000100000200, SIM_NR_TDVPS_PAGES * SIM_PAGE_SIZE),
 	SYS(0x9800000100000201, SIM_TDVPS_PAGES_PER_L2 * SIM_PAGE_SIZE),
-	/* configuration of a TD: ATTRIBUTES, XFAM, CPUID, CONFIG_FLAGS, MAX_VCPUS */
-	SYS(0x1900000300000000, SIM_ATTRIBUTES_FIXED0),
+	/* configuration of a TD: ATTRIBUTES, XFAM, CPUID, CONFIG_FLAGS */
+	SYS_ARRAY(0x1900000300000000, 1, 1, 0, get_attributes_fixed0),
 	SYS(0x1900000300000001, 0),
 	SYS_ARRAY(0x1900000300000002, 1, 1, 0, get_xfam_fixed0),
 	SYS(0x1900000300000003, SIM_XFAM_FIXED1),
 	SYS_ARRAY(0x9900000100000004, 1, 1, 0, get_num_cpuid_config),
 	SYS(0x9900000300000006, SIM_CONFIG_FLAGS_FIXED0),
 	SYS(0x9900000300000007, 0),
-	SYS(0x9900000100000008, MAX_VCPUS_PER_TD),
+};
+
+static const struct md_row max_vcpus_rows[] = {
+	SYS_ARRAY(0x9900000100000008, 1, 1, 0, get_max_vcpus),
+};
+
+static const struct md_row configs_rows[] = {
 	SYS_ARRAY(0x9900000300000400, 32, 1, ~0ULL, get_cpuid_config_leaf),
 	SYS_ARRAY(0x9900000300000500, 32, 2, 0, get_cpuid_config_value),
 	SYS(0x9900000300000600, SIM_ARCH_CAPABILITIES_CONFIG),
@@ -174,6 +184,9 @@ static const struct md_row sys_rows[] = {
 	SYS(0x9900000100000801, 0),
 	SYS_ARRAY(0x9900000300000810, 64, 1, 0, get_allowed_fms),
 	SYS_ARRAY(0x9900000300000850, 64, 1, 0, NULL),
+};
+
+static const struct md_row limits_rows[] = {
 	/* migration: attributes, versions, streams, pages in state bundles */
 	SYS_PUBLIC(0xa000000300000000, 0),
 	SYS_PUBLIC(0x2000000100000001, 0),
@@ -181,7 +194,7 @@ static const struct md_row sys_rows[] = {
 	SYS_PUBLIC(0x2000000100000003, 0),
 	SYS_PUBLIC(0x2000000100000004, 0),
 	SYS(0xa000000100000010, SIM_MAX_MIGS),
-	SYS(0xa000000000000020, NUM_IMMUTABLE_STATE_PAGES),
+	SYS_ARRAY(0xa000000000000020, 1, 1, 0, get_immutable_pages),
 	SYS(0xa000000000000021, NUM_TD_STATE_PAGES),
 	SYS(0xa000000000000022, NUM_VP_STATE_PAGES),
 	/* service TDs */
@@ -198,4 +211,7 @@ static const struct md_row sys_rows[] = {
 	SYS(0xa200000300000006, 0),
 };
 
-const struct md_table md_sys_table = { sys_rows, ARRAY_SIZE(sys_rows) };
+const struct md_table md_sys_platform = { platform_rows, ARRAY_SIZE(platform_rows) };
+const struct md_table md_sys_max_vcpus = { max_vcpus_rows, ARRAY_SIZE(max_vcpus_rows) };
+const struct md_table md_sys_configs = { configs_rows, ARRAY_SIZE(configs_rows) };
+const struct md_table md_sys_limits = { limits_rows, ARRAY_SIZE(limits_rows) };

@@ -67,6 +67,7 @@ enum md_home {
 	MD_TDCS,
 	MD_SEPT_ROOT,
 	MD_MIGSC_LINKS,
+	MD_X2APIC_IDS,
 	MD_TDVPS,
 	MD_VMCS,
 	MD_VAPIC,
@@ -159,10 +160,26 @@ struct md_table {
 	unsigned int nr;
 };
 
-extern const struct md_table md_sys_table;
-extern const struct md_table md_td_table;
+/* Fields in the order of lists; a profile is made of some of these. */
+extern const struct md_table md_sys_platform;
+extern const struct md_table md_sys_max_vcpus;
+extern const struct md_table md_sys_configs;
+extern const struct md_table md_sys_limits;
+extern const struct md_table md_td_management;
+extern const struct md_table md_td_controls_1_5_01;
+extern const struct md_table md_td_controls_1_5_05;
+extern const struct md_table md_td_state;
+extern const struct md_table md_td_servtd_1_5_01;
+extern const struct md_table md_td_servtd_1_5_05;
+extern const struct md_table md_td_links;
+extern const struct md_table md_td_x2apic_ids;
+extern const struct md_table md_td_pages;
 extern const struct md_table md_vmcs_table;
 extern const struct md_table md_vp_table;
+
+/* cpuid_table.c */
+extern const struct sim_cpuid_table cpuid_table_1_5_01;
+extern const struct sim_cpuid_table cpuid_table_1_5_05;
 
 /* A position in the fields of a context; @id is MD_ID_NONE past the last. */
 struct md_pos {
@@ -218,7 +235,7 @@ u64 md_next_readable(const struct md_target *t, u64 id);
 /* metadata_list.c: list of what a guest or host can read, for RDALL */
 u64 md_dump_readable(const struct md_target *t, u64 id, u8 page[SIM_PAGE_SIZE], u64 *next);
 
-/* cpuid.c */
+/* cpuid.c, cpuid_table.c */
 #define CPUID_NONE		(~0U)
 unsigned int cpuid_index(u32 leaf, u32 subleaf);
 /* Code of a CPUID_VALUES field, element 0. */
@@ -226,12 +243,20 @@ u32 cpuid_code(unsigned int index);
 /* The TD has values of the leaf: from MNG.INIT, or from the bundle. */
 bool cpuid_readable(const struct sim_td *td, unsigned int index);
 /* Values of TD_PARAMS that the host may choose: leaf, subleaf; mask of values. */
+unsigned int cpuid_nr_rows(void);
 unsigned int cpuid_nr_configs(void);
 u64 cpuid_config_leaf(unsigned int config);
 u64 cpuid_config_mask(unsigned int config, unsigned int half);
 u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2], u64 mask);
 bool cpuid_arch_capabilities_valid(struct sim_td *td, u64 value);
+/* Check the topology that came with a TD, and derive what follows from it. */
+u64 cpuid_import_topology(struct sim_td *td);
 u64 cpuid_supported_xfam(void);
+/* State components that IA32_XSS of the CPU can enable. */
+u64 cpuid_supported_xss(void);
+/* Of the CPU: does it have LASS, LAM? */
+bool cpuid_has_lass(void);
+bool cpuid_has_lam(void);
 /* Offsets of the components in a compacted XSAVE area, and its size. */
 u32 cpuid_xsave_layout(u64 xfam, u32 offsets[SIM_NR_XSAVE_COMPONENTS]);
 u32 cpuid_platform_fms(void);

@@ -12,9 +12,16 @@
 /* EPTP less the address: what the TD's owner may choose. */
 #define EPTP_CONTROLS		(GENMASK_ULL(63, 52) | GENMASK_ULL(11, 0))
 
+u64 sim_supported_attributes(void)
+{
+	u64 attributes = sim_profile()->attributes;
+
+	return cpuid_has_lass() ? attributes : attributes & ~SIM_ATTR_LASS;
+}
+
 bool sim_attributes_valid(u64 attributes)
 {
-	if (attributes & ~SIM_ATTRIBUTES_FIXED0)
+	if (attributes & ~sim_supported_attributes())
 		return false;
 	return !(attributes & SIM_ATTR_MIGRATABLE) ||
 	       !(attributes & (SIM_ATTR_DEBUG | SIM_ATTR_PERFMON));
@@ -104,6 +111,13 @@ static u64 load_config_flags(const struct md_target *t, const struct md_field *f
 	       SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
+static u64 load_tsc_frequency(const struct md_target *t, const struct md_field *f,
+			      const u64 *values, u64 mask)
+{
+	return sim_profile()->strict_import && !sim_tsc_frequency_valid(values[0]) ?
+	       SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
+}
+
 static u64 get_virtual_tsc(const struct md_target *t, const struct md_field *f, u64 *value)
 {
 	*value = sim_virtual_tsc(t->td->tdcs);
@@ -117,11 +131,16 @@ static u64 load_virtual_tsc(const struct md_target *t, const struct md_field *f,
 	return MD_STORED;
 }
 
+static u64 get_num_cpuid_values(const struct md_target *t, const struct md_field *f, u64 *value)
+{
+	*value = cpuid_nr_rows();
+	return SIM_SUCCESS;
+}
+
 static u64 load_num_cpuid_values(const struct md_target *t, const struct md_field *f,
 				 const u64 *values, u64 mask)
 {
-	return values[0] == SIM_NR_CPUID_VALUES ? MD_STORED :
-						  SIM_METADATA_FIELD_VALUE_NOT_VALID;
+	return values[0] == cpuid_nr_rows() ? MD_STORED : SIM_METADATA_FIELD_VALUE_NOT_VALID;
 }
 
 /* Told in microseconds, kept in ticks of the native TSC. */
@@ -158,12 +177,14 @@ static u64 set_td_ctls(const struct md_target *t, const struct md_field *f, u64 
 	if (!(t->td->tdcs->config_flags & SIM_CONFIG_FLEXIBLE_PENDING_VE) &&
 	    (*value ^ t->td->tdcs->td_ctls) & SIM_TD_CTLS_PENDING_VE_DISABLE)
 		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
+	if (*value & SIM_TD_CTLS_ENUM_TOPOLOGY && !t->td->tdcs->topology_enum_configured)
+		return SIM_METADATA_FIELD_VALUE_NOT_VALID;
 	return SIM_SUCCESS;
 }
 
 static u64 get_cpuid_valid(const struct md_target *t, const struct md_field *f, u64 *value)
 {
-	*value = f->index < SIM_NR_CPUID_VALUES && t->td->cpuid->valid[f->index];
+	*value = f->index < cpuid_nr_rows() && t->td->cpuid->valid[f->index];
 	return SIM_SUCCESS;
 }
 
@@ -229,6 +250,13 @@ static u64 set_mig_version(const struct md_target *t, const struct md_field *f, 
 	return *value ? SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
+/* Neither the number of bindings nor what they are is taken over. */
+static u64 load_servtd_num(const struct md_target *t, const struct md_field *f,
+			   const u64 *values, u64 mask)
+{
+	return values[0] == SIM_MAX_SERVTDS ? MD_STORED : SIM_METADATA_FIELD_VALUE_NOT_VALID;
+}
+
 static u64 load_servtd_binding(const struct md_target *t, const struct md_field *f,
 			       const u64 *values, u64 mask)
 {
@@ -260,7 +288,7 @@ static u64 load_servtd_binding(const struct md_target *t, const struct md_field 
 #define MUST_BE_IMMUTABLE	.phase = MD_IMMUTABLE, .import = MD_REQUIRED
 #define MUST_BE_MUTABLE		.phase = MD_MUTABLE, .import = MD_REQUIRED
 
-static const struct md_row td_rows[] = {
+static const struct md_row management_rows[] = {
 	/* TDR: management */
 	{ 0x8010000000000001, ONE, IN_TDR(fatal), .access = MD_R_HOST },
 	{ 0x8010000200000002, ONE, IN_TDR(num_tdcx), .access = MD_R_HOST },
@@ -298,11 +326,11 @@ static const struct md_row td_rows[] = {
 	{ 0x111000030000000a, ONE, IN_TDCS(tsc_offset), .access = MD_R_HOST },
 	{ 0x111000030000000b, ONE, IN_TDCS(tsc_multiplier), .access = MD_R_HOST },
 	{ 0x111000010000000c, ONE, IN_TDCS(tsc_frequency), MUST_BE_IMMUTABLE,
-	  .access = MD_R_HOST | MD_R_GUEST },
+	  .access = MD_R_HOST | MD_R_GUEST, .load = load_tsc_frequency },
 	{ 0x111000030000000d, ONE, MUST_BE_MUTABLE, .get = get_virtual_tsc,
 	  .load = load_virtual_tsc },
 	{ 0x911000010000000e, ONE, MUST_BE_IMMUTABLE, .access = MD_R_HOST,
-	  .constant = SIM_NR_CPUID_VALUES, .load = load_num_cpuid_values },
+	  .get = get_num_cpuid_values, .load = load_num_cpuid_values },
 	{ 0x911000020000000f, ONE, IN_TDCS(xbuff_size), .phase = MD_IMMUTABLE,
 	  .access = MD_R_HOST },
 	{ 0x9110000300000010, ONE, IN_TDCS(notify_enables), MUST_BE_MUTABLE,
@@ -312,12 +340,30 @@ static const struct md_row td_rows[] = {
 	  .load = load_hp_lock_timeout },
 	{ 0x9110000300000012, .fields = 4, .elements = 1, IN_TDCS(vm_ctls), MUST_BE_MUTABLE,
 	  .access = MD_RW_HOST, .write_mask = BIT_ULL(0) },
-	{ 0x1110000300000016, ONE, IN_TDCS(config_flags), .phase = MD_IMMUTABLE,
-	  .import = MD_OPTIONAL, .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD,
-	  .load = load_config_flags },
-	{ 0x1110000300000017, ONE, IN_TDCS(td_ctls), .phase = MD_MUTABLE,
-	  .import = MD_OPTIONAL, .access = MD_R_DEBUG | MD_RW_GUEST,
-	  .write_mask = SIM_TD_CTLS_PENDING_VE_DISABLE, .set = set_td_ctls },
+};
+
+/* CONFIG_FLAGS and TD_CTLS */
+#define CONFIG_FLAGS(_id) \
+	{ _id, ONE, IN_TDCS(config_flags), .phase = MD_IMMUTABLE, .import = MD_OPTIONAL, \
+	  .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD, .load = load_config_flags }
+#define TD_CTLS(_id, _mask) \
+	{ _id, ONE, IN_TDCS(td_ctls), .phase = MD_MUTABLE, .import = MD_OPTIONAL, \
+	  .access = MD_R_DEBUG | MD_RW_GUEST, .write_mask = _mask, .set = set_td_ctls }
+
+static const struct md_row controls_1_5_01[] = {
+	CONFIG_FLAGS(0x1110000300000016),
+	TD_CTLS(0x1110000300000017, SIM_TD_CTLS_PENDING_VE_DISABLE),
+};
+
+static const struct md_row controls_1_5_05[] = {
+	CONFIG_FLAGS(0x9110000300000016),
+	TD_CTLS(0x9110000300000017,
+		SIM_TD_CTLS_PENDING_VE_DISABLE | SIM_TD_CTLS_ENUM_TOPOLOGY),
+	{ 0x9110000000000019, ONE, IN_TDCS(topology_enum_configured), .phase = MD_IMMUTABLE,
+	  .import = MD_OPTIONAL, .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD },
+};
+
+static const struct md_row state_rows[] = {
 	{ 0x9110000000000080, .fields = 80, .elements = 1, .access = MD_R_DEBUG,
 	  .get = get_cpuid_valid },
 	{ 0x9110000200000800, .fields = SIM_NR_XSAVE_COMPONENTS, .elements = 1,
@@ -377,33 +423,90 @@ static const struct md_row td_rows[] = {
 	{ 0x9810000200000034, ONE, IN_TDCS(num_migrated_vcpus), .access = MD_R_HOST },
 	{ 0x9810000300000040, KEY256, IN_TDCS(pre_import_uuid),
 	  .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD },
-	/* TDCS: service TDs */
-	{ 0x9910000300000000, SHA384, IN_TDCS(servtd_hash), MUST_BE_IMMUTABLE,
-	  .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD },
-	{ 0x9910000100000006, ONE, IN_TDCS(servtd_num), MUST_BE_IMMUTABLE,
-	  .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD },
-	{ 0x9910000300000080, .fields = SIM_MAX_SERVTDS, .elements = 16, IN_TDCS(servtd),
-	  .phase = MD_MUTABLE, .import = MD_OPTIONAL, .access = MD_R_HOST | MD_R_GUEST,
-	  .load = load_servtd_binding },
-	/* whole pages: stream links, MSR bitmaps (all set), Secure EPT root */
+};
+
+/* Service TDs: their hash, their number, their bindings. */
+#define SERVTD_HASH(_import) \
+	{ 0x9910000300000000, SHA384, IN_TDCS(servtd_hash), .phase = MD_IMMUTABLE, \
+	  .import = _import, .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD }
+#define SERVTD_NUM(_load) \
+	{ 0x9910000100000006, ONE, IN_TDCS(servtd_num), MUST_BE_IMMUTABLE, \
+	  .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD, .load = _load }
+#define SERVTD_BINDINGS(_import, _load) \
+	{ 0x9910000300000080, .fields = SIM_MAX_SERVTDS, .elements = 16, IN_TDCS(servtd), \
+	  .phase = MD_MUTABLE, .import = _import, .access = MD_R_HOST | MD_R_GUEST, \
+	  .load = _load }
+
+static const struct md_row servtd_1_5_01[] = {
+	SERVTD_HASH(MD_REQUIRED),
+	SERVTD_NUM(NULL),
+	SERVTD_BINDINGS(MD_OPTIONAL, load_servtd_binding),
+};
+
+static const struct md_row servtd_1_5_05[] = {
+	SERVTD_HASH(MD_IGNORED),
+	SERVTD_NUM(load_servtd_num),
+	SERVTD_BINDINGS(MD_IGNORED, NULL),
+};
+
+/* Whole pages: stream links, x2APIC ids, MSR bitmaps (all set), Secure EPT root. */
+static const struct md_row links_rows[] = {
 	{ 0x9a10000300000000, .fields = SIM_MAX_MIGS, .elements = 1, .home = MD_MIGSC_LINKS,
 	  .access = MD_R_HOST },
+};
+
+static const struct md_row x2apic_ids_rows[] = {
+	{ 0x9c10000200000000, .fields = SIM_MAX_X2APIC_IDS, .elements = 1,
+	  .home = MD_X2APIC_IDS, .phase = MD_IMMUTABLE, .import = MD_OPTIONAL,
+	  .access = MD_R_HOST | MD_R_SERVTD },
+};
+
+static const struct md_row pages_rows[] = {
 	{ 0x2010000300000000, .fields = 512, .elements = 1, .access = MD_R_DEBUG,
 	  .constant = ~0ULL },
 	{ 0x2110000300000000, .fields = 512, .elements = 1, .home = MD_SEPT_ROOT,
 	  .access = MD_R_DEBUG },
 };
 
-const struct md_table md_td_table = { td_rows, ARRAY_SIZE(td_rows) };
+const struct md_table md_td_management = { management_rows, ARRAY_SIZE(management_rows) };
+const struct md_table md_td_controls_1_5_01 = { controls_1_5_01, ARRAY_SIZE(controls_1_5_01) };
+const struct md_table md_td_controls_1_5_05 = { controls_1_5_05, ARRAY_SIZE(controls_1_5_05) };
+const struct md_table md_td_state = { state_rows, ARRAY_SIZE(state_rows) };
+const struct md_table md_td_servtd_1_5_01 = { servtd_1_5_01, ARRAY_SIZE(servtd_1_5_01) };
+const struct md_table md_td_servtd_1_5_05 = { servtd_1_5_05, ARRAY_SIZE(servtd_1_5_05) };
+const struct md_table md_td_links = { links_rows, ARRAY_SIZE(links_rows) };
+const struct md_table md_td_x2apic_ids = { x2apic_ids_rows, ARRAY_SIZE(x2apic_ids_rows) };
+const struct md_table md_td_pages = { pages_rows, ARRAY_SIZE(pages_rows) };
+
+/* The host may have given two vCPUs one id, or imported one vCPU twice. */
+static u64 finish_vp(const struct sim_vp *vp)
+{
+	u32 nr = min_t(u32, vp->td.tdcs->num_vcpus, SIM_MAX_X2APIC_IDS), i;
+	u32 id = sim_x2apic_id(vp);
+
+	if (!vp->td.tdcs->topology_enum_configured)
+		return SIM_SUCCESS;
+	for (i = 0; i < nr; i++) {
+		if (i != vp->vps->index && vp->td.x2apic_ids[i] == id)
+			return SIM_X2APIC_ID_NOT_UNIQUE | id;
+	}
+	return SIM_SUCCESS;
+}
 
 u64 md_finish_import(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp)
 {
 	struct tdcs *tdcs = td->tdcs;
+	u64 err;
 
+	if (bundle == MD_BUNDLE_VP)
+		return finish_vp(vp);
 	if (bundle != MD_BUNDLE_IMMUTABLE_TD)
 		return SIM_SUCCESS;
-	if (tdcs->num_l2_vms || !tdcs->num_vcpus || tdcs->num_vcpus > tdcs->max_vcpus)
-		return SIM_OPERAND_INVALID | RDX;
+	if (tdcs->num_l2_vms)
+		return SIM_OPERAND_INVALID | RDX | SIM_FATAL;
+	if (!tdcs->num_vcpus || tdcs->num_vcpus > tdcs->max_vcpus)
+		return SIM_OPERAND_INVALID | SIM_FATAL |
+		       (sim_profile()->strict_import ? OPND_MAX_VCPUS : RDX);
 
 	tdcs->num_assoc_vcpus = 0;
 	tdcs->epoch.td_epoch = 1;
@@ -414,5 +517,8 @@ u64 md_finish_import(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp
 	if (tdcs->gpaw)
 		tdcs->config_flags |= SIM_CONFIG_GPAW;
 	sim_td_derive(td);
-	return SIM_SUCCESS;
+	err = cpuid_import_topology(td);
+	if (!err && sim_profile()->own_servtd_hash)
+		sim_servtd_finalize(td);
+	return err;
 }

@@ -40,9 +40,14 @@
 #define CR4_CET			BIT_ULL(23)
 #define CR4_PKS			BIT_ULL(24)
 #define CR4_UINTR		BIT_ULL(25)
+#define CR4_LASS		BIT_ULL(27)
+#define CR4_LAM_SUP		BIT_ULL(28)
 #define CR4_MASK		(CR4_MCE | CR4_VMXE | CR4_SMXE | BIT_ULL(15) | CR4_KL | \
 				 GENMASK_ULL(63, 26))
 #define CR4_SHADOW		CR4_MCE
+
+#define CR3_RESERVED		(BIT_ULL(63) | GENMASK_ULL(60, 52))
+#define CR3_LAM			GENMASK_ULL(62, 61)
 
 /*
  * Controls as hardware has them while a TD runs.  Nothing in the model acts on
@@ -165,6 +170,12 @@ static u64 get_cr4_mask(const struct md_target *t, const struct md_field *f, u64
 		*value |= CR4_UINTR;
 	if (!(tdcs->attributes & SIM_ATTR_PKS))
 		*value |= CR4_PKS;
+	if (!sim_profile()->lass_lam)
+		return SIM_SUCCESS;
+	if (tdcs->attributes & SIM_ATTR_LASS)
+		*value &= ~CR4_LASS;
+	if (cpuid_has_lam())
+		*value &= ~CR4_LAM_SUP;
 	return SIM_SUCCESS;
 }
 
@@ -209,6 +220,18 @@ static u64 set_cr4(const struct md_target *t, const struct md_field *f, u64 mask
 
 	get_cr4_mask(t, f, &owned);
 	return cr_write(&t->vp->vmcs->cr4, *value, owned, CR4_SHADOW);
+}
+
+static u64 set_cr3(const struct md_target *t, const struct md_field *f, u64 mask, u64 *value)
+{
+	u64 cr3 = *value;
+
+	if (!sim_profile()->strict_import)
+		return SIM_SUCCESS;
+	if (cpuid_has_lam())
+		cr3 &= ~CR3_LAM;
+	return cr3 & (CR3_RESERVED | CR3_LAM) || !sept_gpa_private(t->td, cr3) ?
+	       SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
 /* Id of the field with that VMCS encoding, by width. */
@@ -366,7 +389,8 @@ static const struct md_row vmcs_rows[] = {
 	ABSENT(VMCS64(0x640a), 1, MD_R_DEBUG),
 	{ VMCS64(0x6800), ONE, MUST_BE_MUTABLE, .access = MD_RW_DEBUG, .get = get_cr0,
 	  .set = set_cr0 },
-	GUEST(VMCS64(0x6802), cr3),
+	{ VMCS64(0x6802), ONE, IN_VMCS(cr3), MUST_BE_MUTABLE, .access = MD_RW_DEBUG,
+	  .set = set_cr3 },
 	{ VMCS64(0x6804), ONE, MUST_BE_MUTABLE, .access = MD_RW_DEBUG, .get = get_cr4,
 	  .set = set_cr4 },
 	GUEST(VMCS64(0x6806), es.base),

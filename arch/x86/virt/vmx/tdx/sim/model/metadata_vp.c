@@ -47,20 +47,26 @@ static u64 get_state_details(const struct md_target *t, const struct md_field *f
 static u64 set_xbuff(const struct md_target *t, const struct md_field *f, u64 mask, u64 *value)
 {
 	u32 offsets[SIM_NR_XSAVE_COMPONENTS];
+	bool rtit_ctl;
 
-	if (t->who != MD_DEBUGGER)
-		return SIM_SUCCESS;
-	if (in_range(f->index, XBUFF_HEADER, XBUFF_HEADER_LEN))
-		return SIM_METADATA_FIELD_NOT_WRITABLE;
 	cpuid_xsave_layout(t->td->tdcs->xfam, offsets);
-	if (offsets[XFAM_PT_BIT] && f->index == offsets[XFAM_PT_BIT] / sizeof(u64))
-		return SIM_METADATA_FIELD_NOT_WRITABLE;
+	rtit_ctl = offsets[XFAM_PT_BIT] && f->index == offsets[XFAM_PT_BIT] / sizeof(u64);
+	if (t->who == MD_DEBUGGER) {
+		if (rtit_ctl || in_range(f->index, XBUFF_HEADER, XBUFF_HEADER_LEN))
+			return SIM_METADATA_FIELD_NOT_WRITABLE;
+	} else if (rtit_ctl && sim_profile()->strict_import) {
+		*value = 0;
+	}
 	return SIM_SUCCESS;
 }
 
 static u64 set_xss(const struct md_target *t, const struct md_field *f, u64 mask, u64 *value)
 {
-	return *value & ~t->td->tdcs->xfam ? SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
+	u64 allowed = t->td->tdcs->xfam;
+
+	if (sim_profile()->strict_import)
+		allowed &= cpuid_supported_xss();
+	return *value & ~allowed ? SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
 static u64 set_uarch_misc_ctl(const struct md_target *t, const struct md_field *f, u64 mask,
@@ -71,11 +77,11 @@ static u64 set_uarch_misc_ctl(const struct md_target *t, const struct md_field *
 	return SIM_SUCCESS;
 }
 
-/* The state of a vCPU is what its import makes it. */
+/* The state of a vCPU is what its import makes it, unless it was disabled. */
 static u64 set_vcpu_state(const struct md_target *t, const struct md_field *f, u64 mask,
 			  u64 *value)
 {
-	return MD_STORED;
+	return sim_profile()->strict_import && *value == VCPU_DISABLED ? SIM_SUCCESS : MD_STORED;
 }
 
 static u64 set_vcpu_index(const struct md_target *t, const struct md_field *f, u64 mask,
@@ -108,6 +114,13 @@ static u64 set_l2_exit_routing(const struct md_target *t, const struct md_field 
 			       u64 *value)
 {
 	return *value > L2_EXIT_ROUTING_MAX ? SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
+}
+
+static u64 set_l2_ctls(const struct md_target *t, const struct md_field *f, u64 mask,
+		       u64 *value)
+{
+	return *value & ~sim_profile()->l2_ctls ? SIM_METADATA_FIELD_VALUE_NOT_VALID :
+						  SIM_SUCCESS;
 }
 
 #define ONE			.fields = 1, .elements = 1
@@ -211,7 +224,8 @@ static const struct md_row vp_rows[] = {
 	ABSENT(0xa02000000000004c, 4),
 	/* L2 VMs: controls, debug controls, TSC deadline; the rest is not modelled */
 	{ 0xa020000300000050, MANY(4), IN_TDVPS(l2_ctls), MUST_BE_MUTABLE,
-	  .access = MD_RW_DEBUG | MD_RW_GUEST, .write_mask = L2_CTLS_WRITABLE },
+	  .access = MD_RW_DEBUG | MD_RW_GUEST, .write_mask = L2_CTLS_WRITABLE,
+	  .set = set_l2_ctls },
 	{ 0xa020000300000054, MANY(4), IN_TDVPS(l2_ctls[4]), MUST_BE_MUTABLE,
 	  .access = MD_RW_DEBUG, .write_mask = L2_CTLS_WRITABLE },
 	{ 0xa020000300000058, MANY(4), IN_TDVPS(l2_ctls[8]), MUST_BE_MUTABLE,

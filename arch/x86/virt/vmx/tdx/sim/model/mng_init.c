@@ -44,6 +44,11 @@ static bool all_zero(const u8 *p, size_t len)
 	return true;
 }
 
+bool sim_tsc_frequency_valid(u64 frequency)
+{
+	return frequency >= TSC_FREQUENCY_MIN && frequency <= TSC_FREQUENCY_MAX;
+}
+
 static u64 tsc_multiplier(u32 frequency)
 {
 	u32 native_khz = tdx_sim_host_tsc_khz();
@@ -91,7 +96,7 @@ static u64 set_controls(struct sim_td *td, const struct td_params *p)
 	if (!sim_xfam_valid(p->xfam))
 		return SIM_OPERAND_INVALID | OPND_XFAM;
 	tdcs->xfam = p->xfam;
-	if (!p->max_vcpus)
+	if (!p->max_vcpus || p->max_vcpus > sim_profile()->max_vcpus)
 		return SIM_OPERAND_INVALID | OPND_MAX_VCPUS;
 	tdcs->max_vcpus = p->max_vcpus;
 	if (p->num_l2_vms > SIM_MAX_L2_VMS)
@@ -108,7 +113,7 @@ static u64 set_controls(struct sim_td *td, const struct td_params *p)
 	tdcs->eptp = p->eptp_controls;
 	tdcs->config_flags = p->config_flags;
 	tdcs->gpaw = 0;
-	if (p->tsc_frequency < TSC_FREQUENCY_MIN || p->tsc_frequency > TSC_FREQUENCY_MAX)
+	if (!sim_tsc_frequency_valid(p->tsc_frequency))
 		return SIM_OPERAND_INVALID | OPND_TSC_FREQUENCY;
 	tdcs->tsc_frequency = p->tsc_frequency;
 	if (!all_zero(p->reserved1, sizeof(p->reserved1)))
@@ -167,6 +172,8 @@ u64 tdx_sim_mng_init(struct sim_call *c)
 		return err;
 
 	sim_set_tsc(tdcs, 0);
+	/* Until a vCPU comes without an x2APIC id. */
+	tdcs->topology_enum_configured = sim_profile()->topology;
 	tdcs->hp_lock_timeout = (u64)tdx_sim_host_tsc_khz() * HP_LOCK_TIMEOUT_MS;
 	tdcs->td_ctls = tdcs->attributes & SIM_ATTR_SEPT_VE_DISABLE ?
 			SIM_TD_CTLS_PENDING_VE_DISABLE : 0;

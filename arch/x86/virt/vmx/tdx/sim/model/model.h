@@ -15,6 +15,7 @@
 #define _TDX_SIM_MODEL_H
 
 #include "env.h"
+#include "profile.h"
 #include "status.h"
 
 /* Register file in instruction encoding order, which is also the operand id. */
@@ -118,7 +119,9 @@ enum td_op_state {
 #define SIM_TDVPS_PAGES_PER_L2	3
 #define SIM_MAX_MIGS		512
 #define SIM_MAX_SERVTDS		1
-#define SIM_NR_CPUID_VALUES	64
+/* In the profile that has most. */
+#define SIM_NR_CPUID_VALUES	68
+#define SIM_MAX_X2APIC_IDS	576
 
 /* Which TDCX page holds what. */
 enum tdcx_index {
@@ -126,8 +129,8 @@ enum tdcx_index {
 	TDCX_CPUID,		/* struct tdcs_cpuid */
 	TDCX_SEPT_ROOT,		/* level 4 Secure EPT page */
 	TDCX_MIGSC_LINKS,	/* u64[512], struct migsc_link */
-	TDCX_SPARE0,
-	TDCX_SPARE1,
+	TDCX_X2APIC_IDS,	/* u32[SIM_MAX_X2APIC_IDS] */
+	TDCX_SPARE,
 };
 
 struct tdr {
@@ -186,6 +189,7 @@ struct tdcs {
 	u64 tsc_multiplier;
 	u64 config_flags;
 	u64 td_ctls;
+	u8 topology_enum_configured;
 	u64 notify_enables;
 	u64 hp_lock_timeout;
 	u64 vm_ctls[4];
@@ -234,7 +238,6 @@ static_assert(sizeof(struct tdcs) <= SIM_PAGE_SIZE);
 struct tdcs_cpuid {
 	u64 values[SIM_NR_CPUID_VALUES][2];	/* eax | ebx << 32, ecx | edx << 32 */
 	u8 valid[SIM_NR_CPUID_VALUES];		/* configured or imported */
-	u32 x2apic_ids[64];
 	/* SEAMCALLs and TDCALLs by leaf number, for tests to assert on. */
 	u32 host_calls[128];
 	u32 guest_calls[32];
@@ -300,7 +303,6 @@ struct tdvps {
 	u32 assoc_lp;			/* LP number + 1, 0 when none */
 	u64 vcpu_epoch;
 	u32 export_count;
-	u32 x2apic_id;
 	u64 xfam;
 	u8 cpuid_control[128];
 	u16 curr_vm;
@@ -455,6 +457,7 @@ struct sim_td {
 	struct tdcs_cpuid *cpuid;
 	u64 *sept_root;
 	u64 *migsc_links;
+	u32 *x2apic_ids;
 };
 
 /* A vCPU named by its TDVPR, TDVPR locked, its TD's TDR locked shared. */
@@ -515,8 +518,9 @@ u64 sim_get_td(struct sim_call *c, u32 reg, enum sim_lock_mode mode, int op_lock
 	       struct sim_td *td);
 /* Lock a TDVPR operand in RCX and its TD shared, without op_state checks. */
 u64 sim_get_vp(struct sim_call *c, enum sim_lock_mode mode, struct sim_vp *vp);
-/* The same with the TDVPR in another register. */
-u64 sim_get_vp_in(struct sim_call *c, u32 reg, enum sim_lock_mode mode, struct sim_vp *vp);
+/* The same with the TDVPR in another register, and the TD locked in another mode. */
+u64 sim_get_vp_in(struct sim_call *c, u32 reg, enum sim_lock_mode mode,
+		  enum sim_lock_mode td_mode, struct sim_vp *vp);
 /* Is the TDVPS complete for a TD with that many L2 VMs? */
 bool sim_vp_complete(const struct sim_vp *vp);
 /* Number of the LP that executes the leaf, as kept in tdvps.assoc_lp. */
@@ -636,6 +640,8 @@ void sim_engine_run(struct sim_vp *vp, struct sim_td_exit *exit);
 #define SIM_TSC_FRACTION_BITS	48
 #define SIM_TSC_MULTIPLIER_ONE	BIT_ULL(SIM_TSC_FRACTION_BITS)
 
+/* In units of 25 MHz. */
+bool sim_tsc_frequency_valid(u64 frequency);
 /* TSC_MULTIPLIER and TSC_OFFSET for a virtual TSC that reads @virtual_tsc now. */
 void sim_set_tsc(struct tdcs *tdcs, u64 virtual_tsc);
 /* What the TD reads now. */
@@ -703,6 +709,17 @@ struct sim_module {
 };
 
 extern struct sim_module sim_module;
+
+/*
+ * What must never happen did: the module is no more.  The machine would report a
+ * failure of the instruction, the model that the module was shut down.
+ */
+u64 sim_break_down(void);
+
+static inline const struct tdx_sim_profile *sim_profile(void)
+{
+	return sim_module.platform.profile;
+}
 
 /* --------------------------------------------------------- entry points */
 

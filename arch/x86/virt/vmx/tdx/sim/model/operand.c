@@ -94,6 +94,7 @@ static void map_tdcs(struct sim_td *td)
 	td->cpuid = nr > TDCX_CPUID ? sim_ptr(pa[TDCX_CPUID]) : NULL;
 	td->sept_root = nr > TDCX_SEPT_ROOT ? sim_ptr(pa[TDCX_SEPT_ROOT]) : NULL;
 	td->migsc_links = nr > TDCX_MIGSC_LINKS ? sim_ptr(pa[TDCX_MIGSC_LINKS]) : NULL;
+	td->x2apic_ids = nr > TDCX_X2APIC_IDS ? sim_ptr(pa[TDCX_X2APIC_IDS]) : NULL;
 }
 
 u64 sim_get_tdr_at(struct sim_call *c, u64 hpa, u32 operand, enum sim_lock_mode mode,
@@ -149,7 +150,8 @@ u64 sim_get_td(struct sim_call *c, u32 reg, enum sim_lock_mode mode, int op_lock
 	return err ? err : sim_check_td(c, td, op_lock);
 }
 
-u64 sim_get_vp_in(struct sim_call *c, u32 reg, enum sim_lock_mode mode, struct sim_vp *vp)
+u64 sim_get_vp_in(struct sim_call *c, u32 reg, enum sim_lock_mode mode,
+		  enum sim_lock_mode td_mode, struct sim_vp *vp)
 {
 	const u64 *pa;
 	u64 err;
@@ -167,7 +169,7 @@ u64 sim_get_vp_in(struct sim_call *c, u32 reg, enum sim_lock_mode mode, struct s
 	vp->vps = sim_ptr(vp->tdvpr_pa);
 	if (!vp->td.pamt || !vp->td.tdr || !vp->vps)
 		return SIM_OPERAND_ADDR_RANGE_ERROR | reg;
-	err = sim_hold_or_busy(c, &vp->td.pamt->lock, SIM_SHARED, OPND_TDR);
+	err = sim_hold_or_busy(c, &vp->td.pamt->lock, td_mode, OPND_TDR);
 	if (err)
 		return err;
 	map_tdcs(&vp->td);
@@ -184,7 +186,7 @@ u64 sim_get_vp_in(struct sim_call *c, u32 reg, enum sim_lock_mode mode, struct s
 
 u64 sim_get_vp(struct sim_call *c, enum sim_lock_mode mode, struct sim_vp *vp)
 {
-	return sim_get_vp_in(c, RCX, mode, vp);
+	return sim_get_vp_in(c, RCX, mode, SIM_SHARED, vp);
 }
 
 bool sim_vp_complete(const struct sim_vp *vp)

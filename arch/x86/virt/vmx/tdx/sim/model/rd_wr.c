@@ -231,7 +231,7 @@ u64 tdx_sim_sys_info(struct sim_call *c)
 	info->pamt_entry_size = sizeof(struct pamt_entry);
 	info->tdcs_base_size = SIM_MIN_TDCX * SIM_PAGE_SIZE;
 	info->tdvps_base_size = SIM_NR_TDVPS_PAGES * SIM_PAGE_SIZE;
-	info->attributes_fixed0 = SIM_ATTRIBUTES_FIXED0;
+	info->attributes_fixed0 = sim_supported_attributes();
 	info->xfam_fixed0 = cpuid_supported_xfam();
 	info->xfam_fixed1 = SIM_XFAM_FIXED1;
 	info->num_cpuid_config = min_t(u32, cpuid_nr_configs(), ARRAY_SIZE(info->cpuid_config));

@@ -163,7 +163,7 @@ static u64 get_service_td(struct sim_call *c, struct sim_td *servtd)
 static u64 check_rebind(const struct servtd_binding *b, struct sim_call *c,
 			const u64 uuid[4], const u8 info_hash[48])
 {
-	bool instance = b->state == SERVTD_BOUND &&
+	bool instance = b->state == SERVTD_BOUND && !sim_profile()->rebind_by_hash &&
 			(b->attributes & SIM_SERVTD_INSTANCE_BINDING);
 
 	if (b->type != c->in.r[R9])

@@ -25,8 +25,47 @@ static bool sys_trylock(struct sim_call *c, enum sim_lock_mode mode)
 	return sim_hold(c, &sim_module.lock, mode);
 }
 
+#define MSR_ARCH_CAPABILITIES	0x10a
+#define MSR_MISC_ENABLE		0x1a0
+#define MSR_PERF_CAPABILITIES	0x345
+#define MSR_VMX_PROC_CTLS3	0x492
+#define ARCH_CAP_FB_CLEAR_CTRL	BIT_ULL(18)
+#define MISC_ENABLE_PERFMON	BIT_ULL(7)
+#define MISC_ENABLE_NO_BTS	BIT_ULL(11)
+#define PERF_CAP_FREEZE_SMM	BIT_ULL(12)
+#define CTLS3_VIRT_SPEC_CTRL	BIT_ULL(7)
+#define CPUID_7_2_EDX_DDPD	BIT(3)
+
+/* What this processor lacks that the module demands, of what only some versions do. */
+static u64 check_msrs(void)
+{
+	static const struct {
+		u32 msr;
+		u64 ones, zeroes;
+	} rules[] = {
+		{ MSR_MISC_ENABLE, MISC_ENABLE_PERFMON, MISC_ENABLE_NO_BTS },
+		{ MSR_ARCH_CAPABILITIES, 0, ARCH_CAP_FB_CLEAR_CTRL },
+		{ MSR_PERF_CAPABILITIES, PERF_CAP_FREEZE_SMM, 0 },
+	};
+	u32 features[4];
+	unsigned int i;
+	u64 value;
+
+	for (i = 0; i < ARRAY_SIZE(rules); i++) {
+		value = tdx_sim_host_msr(rules[i].msr);
+		if (~value & rules[i].ones || value & rules[i].zeroes)
+			return SIM_INCORRECT_MSR_VALUE | rules[i].msr;
+	}
+	tdx_sim_host_cpuid(7, 2, features);
+	if (features[3] & CPUID_7_2_EDX_DDPD &&
+	    !(tdx_sim_host_msr(MSR_VMX_PROC_CTLS3) & CTLS3_VIRT_SPEC_CTRL))
+		return SIM_INCORRECT_MSR_VALUE | MSR_VMX_PROC_CTLS3;
+	return SIM_SUCCESS;
+}
+
 u64 tdx_sim_sys_init(struct sim_call *c)
 {
+	u64 err;
 	int reg;
 
 	c->regs->r[RCX] = 0;
@@ -40,6 +79,9 @@ u64 tdx_sim_sys_init(struct sim_call *c)
 		return SIM_OPERAND_INVALID | RCX;
 	if (sim_module.sys_state != SYS_INIT_PENDING)
 		return SIM_SYS_INIT_NOT_PENDING;
+	err = sim_profile()->strict_sys_init ? check_msrs() : SIM_SUCCESS;
+	if (err)
+		return err;
 	sim_store(&sim_module.sys_state, (u32)SYS_INIT_DONE);
 	return SIM_SUCCESS;
 }
@@ -359,6 +401,12 @@ u64 tdx_sim_sys_disable(struct sim_call *c)
 		return SIM_SYS_BUSY;
 	sim_store(&sim_module.sys_state, (u32)SYS_SHUTDOWN);
 	return SIM_SUCCESS;
+}
+
+u64 sim_break_down(void)
+{
+	sim_store(&sim_module.sys_state, (u32)SYS_SHUTDOWN);
+	return SIM_SYS_SHUTDOWN;
 }
 
 /* There is no loader that could bring another module's state. */

@@ -10,7 +10,9 @@
 #define REPORT_VERSION_SERVTDS	1
 #define REPORT_DATA_SIZE	64
 #define CPU_SVN_SIZE		16
-#define TEE_TCB_VALID		0x1ffULL	/* fields of TEE_TCB_INFO that are set */
+/* Words of TEE_TCB_INFO that are set; those of TEE_TCB_SVN2. */
+#define TEE_TCB_VALID		0x1ffULL
+#define TEE_TCB_VALID_SVN2	GENMASK_ULL(17, 16)
 #define RTMR_SIZE		48
 #define RTMR_DATA_ALIGN		64
 #define NR_RTMRS		4
@@ -44,7 +46,8 @@ struct tee_tcb_info {
 	u8 mrseam[48];
 	u8 mrsignerseam[48];
 	u64 attributes;
-	u8 reserved[111];
+	u8 tee_tcb_svn2[16];
+	u8 reserved[95];
 } __packed;
 
 static_assert(sizeof(struct tee_tcb_info) == 239);
@@ -139,6 +142,8 @@ u64 tdx_sim_tdg_mr_report(struct sim_guest_call *g)
 		return err;
 
 	report.tcb.valid = TEE_TCB_VALID;
+	if (sim_profile()->tee_tcb_svn2)
+		report.tcb.valid |= TEE_TCB_VALID_SVN2;
 	sim_tdinfo(td, 0, report.tdinfo);
 	report.mac.type = REPORT_TYPE_TDX;
 	report.mac.version = td->tdcs->servtd_num ? REPORT_VERSION_SERVTDS : REPORT_VERSION;

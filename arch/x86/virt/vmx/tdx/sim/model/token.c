@@ -62,8 +62,9 @@ u64 tdx_sim_export_track(struct sim_call *c)
 	s.ctx->intr.valid = false;
 	tdcs->total_mb_count++;
 	mbmd_next(&s, tdcs, MB_EPOCH_TOKEN, tdcs->total_mb_count, &mbmd);
-	/* Alone among the bundles it has the version of the next session. */
-	mbmd.mig_version = tdcs->mig_version;
+	/* Else it has, alone among the bundles, the version of the next session. */
+	if (!sim_profile()->epoch_token_of_session)
+		mbmd.mig_version = tdcs->mig_version;
 	mbmd.mb_counter = 0;
 	mbmd_seal(&s, &mbmd);
 	mbmd_write(host, &mbmd);

@@ -67,7 +67,7 @@ u64 tdx_sim_vp_addcx(struct sim_call *c)
 	struct sim_vp vp;
 	u64 err;
 
-	err = sim_get_vp_in(c, RDX, SIM_EXCL, &vp);
+	err = sim_get_vp_in(c, RDX, SIM_EXCL, SIM_SHARED, &vp);
 	if (!err)
 		err = sim_check_td(c, &vp.td, SIM_SHARED);
 	if (err)
@@ -149,20 +149,32 @@ static void set_boot_gprs(struct sim_vp *vp, u64 rcx)
 	vps->gpr[RSI] = vps->index;
 }
 
-static bool x2apic_id_unique(struct sim_td *td, u32 nr, u32 id)
+/* Without an id for each vCPU, the TD has no topology. */
+static u64 set_x2apic_id(struct sim_call *c, struct sim_td *td, u32 index)
 {
+	u64 id = c->in.r[R8];
 	u32 i;
 
-	for (i = 0; i < nr; i++) {
-		if (td->cpuid->x2apic_ids[i] == id)
-			return false;
+	if (!c->version) {
+		td->tdcs->topology_enum_configured = false;
+		return SIM_SUCCESS;
 	}
-	return true;
+	if (id > U32_MAX) {
+		sim_atomic_dec32(&td->tdcs->num_vcpus);
+		return SIM_OPERAND_INVALID | R8;
+	}
+	/* The index of a vCPU that has an id of another one is used up. */
+	for (i = 0; i < index; i++) {
+		if (td->x2apic_ids[i] == id)
+			return SIM_X2APIC_ID_NOT_UNIQUE | id;
+	}
+	td->x2apic_ids[index] = id;
+	return SIM_SUCCESS;
 }
 
 u64 tdx_sim_vp_init(struct sim_call *c)
 {
-	u64 x2apic_id = c->version ? c->in.r[R8] : 0;
+	enum sim_lock_mode td_mode = c->version ? SIM_EXCL : SIM_SHARED;
 	struct tdcs *tdcs;
 	struct sim_vp vp;
 	u32 index;
@@ -170,7 +182,7 @@ u64 tdx_sim_vp_init(struct sim_call *c)
 
 	if (c->version > 1)
 		return SIM_OPERAND_INVALID | RAX;
-	err = sim_get_vp(c, SIM_EXCL, &vp);
+	err = sim_get_vp_in(c, RCX, SIM_EXCL, td_mode, &vp);
 	if (!err)
 		err = sim_check_td(c, &vp.td, SIM_SHARED);
 	if (err)
@@ -180,24 +192,17 @@ u64 tdx_sim_vp_init(struct sim_call *c)
 		return SIM_TDCX_NUM_INCORRECT;
 	if (vp.vps->state != VCPU_UNINITIALIZED)
 		return SIM_VCPU_STATE_INCORRECT;
-	if (x2apic_id > U32_MAX)
-		return SIM_OPERAND_INVALID | R8;
 
 	index = sim_atomic_inc32(&tdcs->num_vcpus) - 1;
 	if (index >= tdcs->max_vcpus) {
 		sim_atomic_dec32(&tdcs->num_vcpus);
 		return SIM_MAX_VCPUS_EXCEEDED;
 	}
-	if (index < ARRAY_SIZE(vp.td.cpuid->x2apic_ids)) {
-		if (c->version && !x2apic_id_unique(&vp.td, index, x2apic_id)) {
-			sim_atomic_dec32(&tdcs->num_vcpus);
-			return SIM_X2APIC_ID_NOT_UNIQUE;
-		}
-		vp.td.cpuid->x2apic_ids[index] = x2apic_id;
-	}
+	err = set_x2apic_id(c, &vp.td, index);
+	if (err)
+		return err;
 
 	vp.vps->index = index;
-	vp.vps->x2apic_id = x2apic_id;
 	sim_vp_reset(&vp);
 	set_boot_gprs(&vp, c->in.r[RDX]);
 	vp.vps->state = VCPU_READY;

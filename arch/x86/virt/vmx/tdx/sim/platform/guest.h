@@ -49,6 +49,7 @@ enum sim_exit_reason {
 };
 
 /* Types of the extended exit qualification. */
+#define SIM_EEQ_MSR_LOAD_FAILURE	3
 #define SIM_EEQ_XSTATE_LOAD_FAILURE	4
 #define SIM_EEQ_PENDING			6
 
@@ -124,8 +125,9 @@ void sim_guest_cr_access(struct sim_run *run);
 bool sim_handle_exit(struct sim_run *run);
 
 /* guest_check.c */
-/* Would a CPU enter a guest in this state? */
+/* Would a CPU enter a guest in this state?  And can the module load its MSRs? */
 bool sim_guest_state_valid(const struct sim_vp *vp);
+bool sim_guest_msrs_valid(const struct sim_vp *vp);
 
 /* svm_fpu.c */
 /* Are the XBUFF pages such that the CPU would load them? */

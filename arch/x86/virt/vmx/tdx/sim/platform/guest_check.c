@@ -92,8 +92,14 @@ static bool registers_valid(const struct sim_vp *vp)
 		return false;
 	if ((vmcs->dr7 & DR_HIGH) || (vps->dr6 & DR_HIGH))
 		return false;
-	return canonical(vmcs->sysenter_esp) && canonical(vmcs->sysenter_eip) &&
-	       canonical(vps->msr_lstar) && canonical(vps->msr_kernel_gs_base) &&
+	return canonical(vmcs->sysenter_esp) && canonical(vmcs->sysenter_eip);
+}
+
+bool sim_guest_msrs_valid(const struct sim_vp *vp)
+{
+	const struct tdvps *vps = vp->vps;
+
+	return canonical(vps->msr_lstar) && canonical(vps->msr_kernel_gs_base) &&
 	       !(vps->msr_tsc_aux & TSC_AUX_RESERVED);
 }
 

@@ -369,6 +369,14 @@ static void leave_interrupt(struct sim_run *run)
 			RESCHEDULE_VECTOR;
 }
 
+static void monitor_exit(struct sim_run *run, u32 reason)
+{
+	if (sim_profile()->no_monitor_ve)
+		sim_inject_exception(run->vp, X86_TRAP_UD);
+	else
+		generic_ve(run, reason, 0);
+}
+
 bool sim_handle_exit(struct sim_run *run)
 {
 	u64 code = run->vmcb->control.exit_code;
@@ -415,10 +423,10 @@ bool sim_handle_exit(struct sim_run *run)
 		break;
 	case SVM_EXIT_MWAIT:
 	case SVM_EXIT_MWAIT_COND:
-		generic_ve(run, SIM_EXIT_MWAIT, 0);
+		monitor_exit(run, SIM_EXIT_MWAIT);
 		break;
 	case SVM_EXIT_MONITOR:
-		generic_ve(run, SIM_EXIT_MONITOR, 0);
+		monitor_exit(run, SIM_EXIT_MONITOR);
 		break;
 	case SVM_EXIT_XSETBV:
 		handle_xsetbv(run);

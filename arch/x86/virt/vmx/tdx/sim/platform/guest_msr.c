@@ -7,10 +7,12 @@
 #include <asm/processor-flags.h>
 
 #include "guest.h"
+#include "metadata.h"
 
 #define X2APIC_MSR_BASE		0x800
 #define X2APIC_MSR_END		0x8ff
 #define X2APIC_REG_SHIFT	4
+#define X2APIC_APICID		0x802
 #define X2APIC_TPR		0x808
 #define X2APIC_PPR		0x80a
 #define X2APIC_EOI		0x80b
@@ -28,6 +30,9 @@
 #define DEBUGCTL_TR			BIT_ULL(6)
 #define DEBUGCTL_BTS			BIT_ULL(7)
 #define DEBUGCTL_UNCORE_PMI		BIT_ULL(13)
+/* PERFMON and TSX, which no TD has here. */
+#define DEBUGCTL_FREEZE_SMM		BIT_ULL(14)
+#define DEBUGCTL_RTM			BIT_ULL(15)
 #define EFER_VALID			(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
 #define SPEC_CTRL_VALID			(SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD)
 #define PAT_TYPE_MASK			0xff
@@ -107,6 +112,11 @@ static bool vmx_msr(const struct tdcs *tdcs, u32 msr, u64 *val)
 static enum sim_msr_result read_x2apic(struct sim_vp *vp, u32 msr, u64 *val)
 {
 	switch (msr) {
+	case X2APIC_APICID:
+		if (!sim_has_topology(vp))
+			return SIM_MSR_VE;
+		*val = sim_x2apic_id(vp);
+		return SIM_MSR_DONE;
 	case X2APIC_TPR:
 	case X2APIC_PPR:
 	case X2APIC_ISR ... X2APIC_IRR_END:
@@ -209,6 +219,8 @@ static enum sim_msr_result write_debugctl(struct sim_vp *vp, u64 val)
 {
 	if (val & DEBUGCTL_RESERVED)
 		return SIM_MSR_GP;
+	if (sim_profile()->strict_debugctl && val & (DEBUGCTL_FREEZE_SMM | DEBUGCTL_RTM))
+		return SIM_MSR_GP;
 	if ((val & DEBUGCTL_TR) && !(val & DEBUGCTL_BTS))
 		return SIM_MSR_VE;
 	vp->vmcs->debugctl = val & ~DEBUGCTL_UNCORE_PMI;
@@ -228,6 +240,8 @@ static enum sim_msr_result write_x2apic(struct sim_vp *vp, u32 msr, u64 val)
 			return SIM_MSR_GP;
 		sim_vapic_eoi(vp);
 		return SIM_MSR_DONE;
+	case X2APIC_APICID:
+		return sim_profile()->topology ? SIM_MSR_GP : SIM_MSR_VE;
 	case X2APIC_SELF_IPI:
 		if (val >> 8)
 			return SIM_MSR_GP;

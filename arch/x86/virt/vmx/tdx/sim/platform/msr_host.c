@@ -69,6 +69,27 @@ static const struct sim_host_msr {
 		(u64)SIM_KEYID_BITS << TME_KEYID_BITS_SHIFT },
 };
 
+#define MISC_ENABLE_PERFMON	BIT_ULL(7)
+#define PERF_CAP_FREEZE_SMM	BIT_ULL(12)
+#define CTLS3_VIRT_SPEC_CTRL	BIT_ULL(7)
+
+/* The kernel has no use for performance monitoring here, but a module demands it. */
+u64 tdx_sim_host_msr(u32 msr)
+{
+	switch (msr) {
+	case MSR_IA32_ARCH_CAPABILITIES:
+		return ARCH_CAPS;
+	case MSR_IA32_MISC_ENABLE:
+		return MISC_ENABLE_PERFMON;
+	case MSR_IA32_PERF_CAPABILITIES:
+		return PERF_CAP_FREEZE_SMM;
+	case MSR_IA32_VMX_PROCBASED_CTLS3:
+		return CTLS3_VIRT_SPEC_CTRL;
+	default:
+		return 0;
+	}
+}
+
 static const struct sim_host_msr *find_host_msr(u32 msr)
 {
 	int i;

@@ -14,6 +14,7 @@
 #include <linux/kstrtox.h>
 #include <linux/panic.h>
 #include <linux/printk.h>
+#include <linux/string.h>
 #include <linux/topology.h>
 #include <asm/cmdline.h>
 #include <asm/cpufeature.h>
@@ -27,6 +28,7 @@
 #include "platform.h"
 
 static bool sim_enabled __ro_after_init;
+static const struct tdx_sim_profile *sim_boot_profile __ro_after_init = TDX_SIM_PROFILE_DEFAULT;
 
 bool sim_platform_enabled(void)
 {
@@ -57,13 +59,34 @@ static void sim_flush_tlb_kernel(void)
 	raw_local_irq_restore(flags);
 }
 
+/* tdxsim=on[,profile=VERSION] */
+static bool __init parse_options(char *arg)
+{
+	const struct tdx_sim_profile *profile;
+	const char *word = strsep(&arg, ","), *value;
+
+	if (kstrtobool(word, &sim_enabled) || !sim_enabled)
+		return false;
+	while ((word = strsep(&arg, ","))) {
+		value = word + str_has_prefix(word, "profile=");
+		profile = value > word ? tdx_sim_find_profile(value) : NULL;
+		if (!profile) {
+			pr_err("unknown option %s, off\n", word);
+			sim_enabled = false;
+			return false;
+		}
+		sim_boot_profile = profile;
+	}
+	return true;
+}
+
 void __init tdx_sim_early_setup(void)
 {
-	char arg[8];
+	char options[32], arg[8];
 
-	if (cmdline_find_option(boot_command_line, "tdxsim", arg, sizeof(arg)) < 0)
+	if (cmdline_find_option(boot_command_line, "tdxsim", options, sizeof(options)) < 0)
 		return;
-	if (kstrtobool(arg, &sim_enabled) || !sim_enabled)
+	if (!parse_options(options))
 		return;
 
 	if (!sim_svm_supported()) {
@@ -84,7 +107,8 @@ void __init tdx_sim_early_setup(void)
 	if (cmdline_find_option(boot_command_line, "tsc_early_khz", arg, sizeof(arg)) > 0)
 		setup_force_cpu_cap(X86_FEATURE_TSC_KNOWN_FREQ);
 
-	pr_warn("software TDX platform on, for tests only: TDs are not protected\n");
+	pr_warn("software TDX platform on, module %s, for tests only: TDs are not protected\n",
+		sim_boot_profile->name);
 	add_taint(TAINT_TEST, LOCKDEP_STILL_OK);
 }
 
@@ -95,8 +119,8 @@ static int __init tdx_sim_init(void)
 		.hkid_bits = SIM_KEYID_BITS,
 		.nr_mktme_hkids = SIM_NR_MKTME_KEYIDS,
 		.nr_tdx_hkids = SIM_NR_TDX_KEYIDS,
-		.features0 = SIM_FEATURES0_TD_PRESERVING | SIM_FEATURES0_NO_RBP_MOD |
-			     SIM_FEATURES0_TOPOLOGY_ENUM,
+		.profile = sim_boot_profile,
+		.sys_disable = true,
 		.nr_lps = num_possible_cpus(),
 		.nr_packages = topology_max_packages(),
 	};

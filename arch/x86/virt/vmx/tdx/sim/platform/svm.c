@@ -232,13 +232,15 @@ void sim_engine_run(struct sim_vp *vp, struct sim_td_exit *exit)
 
 	if (vp->vps->last_td_exit == LAST_EXIT_TDVMCALL)
 		sim_fpu_complete_vmcall(vp);
-	if (!sim_guest_state_valid(vp)) {
-		sim_leave(&run, SIM_NON_RECOVERABLE_TD | SIM_EXIT_ENTRY_FAIL_STATE);
+	/* The module loads part of the state before it enters the guest. */
+	if (!sim_guest_msrs_valid(vp) || !sim_fpu_valid(vp)) {
+		sim_leave(&run, sim_profile()->unloadable_state | SIM_EXIT_ENTRY_FAIL_STATE);
+		exit->rdx = sim_guest_msrs_valid(vp) ? SIM_EEQ_XSTATE_LOAD_FAILURE :
+						       SIM_EEQ_MSR_LOAD_FAILURE;
 		return;
 	}
-	if (!sim_fpu_valid(vp)) {
+	if (!sim_guest_state_valid(vp)) {
 		sim_leave(&run, SIM_NON_RECOVERABLE_TD | SIM_EXIT_ENTRY_FAIL_STATE);
-		exit->rdx = SIM_EEQ_XSTATE_LOAD_FAILURE;
 		return;
 	}
 
