@@ -11,6 +11,11 @@
 #define MAX_ENTRIES	256
 #define BAD_ADDRESS	1UL
 
+/* A TD without CPUID 0xB and 0x1F gets a #VE for them. */
+#define TDCS_TD_CTLS		0x1110000300000017ULL
+#define TD_CTLS_ENUM_TOPOLOGY	BIT(1)
+#define MSR_X2APIC_ID		0x802
+
 /* Bits that follow the state of the vCPU, or that KVM adds for userspace. */
 static const struct kvm_cpuid_entry2 dynamic_bits[] = {
 	/* APIC id, OSXSAVE */
@@ -35,8 +40,13 @@ static struct shared *shared;
 
 static void guest_read_cpuid(void)
 {
-	struct kvm_cpuid_entry2 *e;
+	struct tdcall_regs regs = {
+		.rdx = TDCS_TD_CTLS, .r8 = TD_CTLS_ENUM_TOPOLOGY, .r9 = TD_CTLS_ENUM_TOPOLOGY,
+	};
+	struct kvm_cpuid_entry2 *e, topology;
 	int i;
+
+	GUEST_ASSERT_EQ(tdcall(TDG_VM_WR, &regs), 0);
 
 	for (i = 0; i < shared->nr; i++) {
 		e = &shared->entries[i];
@@ -44,6 +54,9 @@ static void guest_read_cpuid(void)
 		/* Raised for what the TDX module does not virtualize. */
 		__GUEST_ASSERT(!td_ve_stats.nr_ve, "#VE for CPUID %x.%x", e->function, e->index);
 	}
+	__cpuid(0x1f, 0, &topology.eax, &topology.ebx, &topology.ecx, &topology.edx);
+	GUEST_ASSERT(topology.ebx);
+	GUEST_ASSERT_EQ(topology.edx, rdmsr(MSR_X2APIC_ID));
 	GUEST_DONE();
 }
 

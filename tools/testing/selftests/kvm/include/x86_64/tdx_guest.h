@@ -21,6 +21,7 @@
 #define TDG_MR_REPORT			4
 #define TDG_MEM_PAGE_ACCEPT		6
 #define TDG_VM_RD			7
+#define TDG_VM_WR			8
 #define TDG_SERVTD_RD			18
 #define TDG_SERVTD_WR			20
 

@@ -29,7 +29,7 @@ static bool sys_trylock(struct sim_call *c, enum sim_lock_mode mode)
 #define MSR_MISC_ENABLE		0x1a0
 #define MSR_PERF_CAPABILITIES	0x345
 #define MSR_VMX_PROC_CTLS3	0x492
-#define ARCH_CAP_FB_CLEAR_CTRL	BIT_ULL(18)
+#define CAPS_FB_CLEAR_CTRL	BIT_ULL(18)
 #define MISC_ENABLE_PERFMON	BIT_ULL(7)
 #define MISC_ENABLE_NO_BTS	BIT_ULL(11)
 #define PERF_CAP_FREEZE_SMM	BIT_ULL(12)
@@ -44,7 +44,7 @@ static u64 check_msrs(void)
 		u64 ones, zeroes;
 	} rules[] = {
 		{ MSR_MISC_ENABLE, MISC_ENABLE_PERFMON, MISC_ENABLE_NO_BTS },
-		{ MSR_ARCH_CAPABILITIES, 0, ARCH_CAP_FB_CLEAR_CTRL },
+		{ MSR_ARCH_CAPABILITIES, 0, CAPS_FB_CLEAR_CTRL },
 		{ MSR_PERF_CAPABILITIES, PERF_CAP_FREEZE_SMM, 0 },
 	};
 	u32 features[4];
