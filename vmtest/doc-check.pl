@@ -14,6 +14,7 @@ my ($passed, $failed) = (0, 0);
 
 my $REFERENCE = "Documentation/virt/kvm/devices/tdx-mig-stream.rst";
 my @DOCUMENTS = ($REFERENCE, "Documentation/virt/kvm/tdx-migration.rst",
+		 "Documentation/virt/kvm/tdx-migtd.rst",
 		 "Documentation/virt/kvm/x86/intel-tdx.rst", "Documentation/virt/kvm/api.rst",
 		 "Documentation/virt/kvm/locking.rst");
 
