@@ -6,6 +6,7 @@
  *
  * The client is not trusted.  FOR TESTS ONLY, see tdx_migtd.h.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -122,6 +123,8 @@ static bool forward_message(struct server *s, struct td_migtd_message *msg)
 		.request_id = msg->request_id,
 	};
 
+	TEST_ASSERT(msg->length <= sizeof(p.message), "A message of %u bytes for a packet of %zu",
+		    msg->length, sizeof(p.message));
 	memcpy(p.message, msg->data, msg->length);
 	msg->length = 0;
 	return send_packet(s, &p, -1);
@@ -137,8 +140,8 @@ static bool forward_report(struct server *s)
 	e->is_active = false;
 	m->reported = false;
 	/* What has come for it meanwhile, nobody will ask for. */
-	if (m->delivered.request_id == m->request_id)
-		m->delivered.length = 0;
+	if (m->delivered->request_id == m->request_id)
+		m->delivered->length = 0;
 
 	return send_result(s, m->request_id, m->result, m->report.tdx_status);
 }
@@ -148,7 +151,7 @@ static bool forward(struct server *s)
 	struct td_migtd *m = &s->migtd;
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(m->messages); i++) {
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
 		if (m->messages[i].length && !forward_message(s, &m->messages[i]))
 			return false;
 	}
@@ -242,26 +245,73 @@ static bool handle_packet(struct server *s)
 	}
 }
 
+/* ------------------------------------------------------------------ both of them */
+
 /*
- * Run the migration TD as long as it has something to do.  It gets one thing at a
- * time, so the client waits meanwhile.
+ * Let packets interrupt the migration TD, which sleeps in KVM_RUN when it has nothing to
+ * do: the signal that tells of them is blocked but there.  It ends KVM_RUN as well if it
+ * came before.
  */
-static void serve(struct server *s)
+static void wake_up_for_packets(struct server *s)
+{
+	struct {
+		struct kvm_signal_mask head;
+		u64 blocked;
+	} __packed mask = { .head.len = sizeof(mask.blocked) };
+	sigset_t packets, others;
+
+	sigemptyset(&packets);
+	sigaddset(&packets, SIGIO);
+	TEST_ASSERT(!sigprocmask(SIG_BLOCK, &packets, &others), "sigprocmask(), errno %d", errno);
+	sigdelset(&others, SIGIO);
+	memcpy(&mask.blocked, &others, sizeof(mask.blocked));
+	vcpu_ioctl(s->migtd.vcpu, KVM_SET_SIGNAL_MASK, &mask.head);
+
+	TEST_ASSERT(!fcntl(s->socket, F_SETOWN, getpid()) &&
+		    !fcntl(s->socket, F_SETFL, fcntl(s->socket, F_GETFL) | O_ASYNC),
+		    "No signals for the socket, errno %d", errno);
+}
+
+static void forget_signal(void)
+{
+	const struct timespec at_once = {};
+	sigset_t packets;
+
+	sigemptyset(&packets);
+	sigaddset(&packets, SIGIO);
+	sigtimedwait(&packets, NULL, &at_once);
+}
+
+/*
+ * Handle the packets that are there, until the migration TD has something to do.  It
+ * gets one thing at a time, so the client waits meanwhile.  Returns false if the client
+ * is gone.
+ */
+static bool handle_packets(struct server *s)
 {
 	struct td_migtd *m = &s->migtd;
 
-	do {
-		bool is_busy = m->request_length || m->delivered.length;
+	for (;;) {
+		bool is_busy = m->request_length || m->delivered->length;
 		struct pollfd pfd = { .fd = s->socket, .events = is_busy ? 0 : POLLIN };
 
-		if (poll(&pfd, 1, is_busy || !m->is_idle ? 0 : -1) < 0)
+		if (poll(&pfd, 1, 0) < 0)
 			continue;
-		if (pfd.revents & POLLIN && !handle_packet(s))
-			return;
-		if (!(pfd.revents & POLLIN) && pfd.revents)
-			return;
+		if (!pfd.revents)
+			return true;
+		if (!(pfd.revents & POLLIN) || !handle_packet(s))
+			return false;
+	}
+}
 
-		td_migtd_step(m, NULL);
+static void serve(struct server *s)
+{
+	wake_up_for_packets(s);
+	do {
+		forget_signal();
+		if (!handle_packets(s))
+			return;
+		td_migtd_step_or_sleep(&s->migtd);
 	} while (forward(s));
 }
 

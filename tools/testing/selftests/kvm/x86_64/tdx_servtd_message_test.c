@@ -60,9 +60,9 @@ static void expect_nobody(struct td_migtd *m, const struct td_migtd_message *msg
 
 	td_migtd_deliver(m, msg->request_id, msg->data, msg->length);
 	TEST_ASSERT_EQ(td_migtd_read(m, TD_MD_MIG_VERSION, &version), 0UL);
-	TEST_ASSERT(m->delivered.length, "A message of request %lu was taken",
+	TEST_ASSERT(m->delivered->length, "A message of request %lu was taken",
 		    msg->request_id);
-	m->delivered.length = 0;
+	m->delivered->length = 0;
 }
 
 /* Export all, import it, and think better of it: each side needs the other's key. */
@@ -169,7 +169,7 @@ TD_TEST_F(td_pair, late_message_of_one_target_does_not_end_the_exchange_of_anoth
 
 TD_TEST_F(td_pair, any_number_of_exchanges_can_be_abandoned)
 {
-	struct messages old[NR_ABANDONED];
+	struct messages *old = calloc(NR_ABANDONED, sizeof(*old));
 	int i;
 
 	for (i = 0; i < NR_ABANDONED; i++)
@@ -182,6 +182,7 @@ TD_TEST_F(td_pair, any_number_of_exchanges_can_be_abandoned)
 	expect_end(&self->dst, &old[NR_ABANDONED - 1].src, MIGTD_SECURE_SESSION_ERROR);
 	expect_end(&self->src, &old[NR_ABANDONED - 1].dst, MIGTD_SECURE_SESSION_ERROR);
 	migrate_and_return(&self->p);
+	free(old);
 }
 
 TD_TEST_F(td_pair, exchange_that_is_given_up_is_reported)

@@ -65,6 +65,7 @@
 #define TD_NR_RTMRS			4
 
 /* Offsets in a TDREPORT. */
+#define TD_REPORT_REPORT_DATA		128
 #define TD_REPORT_ATTRIBUTES		512
 #define TD_REPORT_MRTD			528
 #define TD_REPORT_MRCONFIGID		576

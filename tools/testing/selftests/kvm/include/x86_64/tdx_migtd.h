@@ -6,12 +6,20 @@
  * A migration TD serves as many TDs as are bound to it, one request after another
  * or several key exchanges at once.
  *
+ * The two talk as Intel's MigTD and its VMM do.  Each call names a buffer, which the
+ * VMM has until it completes the call: it writes the data, then the status, and injects
+ * the vector of the call.  The migration TD halts, and looks at its buffers after an
+ * interrupt only.  One WaitForRequest is always outstanding, and one Send or Receive for
+ * each exchange that is under way.
+ *
  * FOR TESTS ONLY.  The migration TDs of this library know each other by a secret
  * that is in the source code, and do not encrypt what they send.  Real ones prove
  * by attestation what they are, and their VMM never sees a key.
  */
 #ifndef SELFTEST_KVM_TDX_MIGTD_H
 #define SELFTEST_KVM_TDX_MIGTD_H
+
+#include <linux/sizes.h>
 
 #include "kvm_util.h"
 #include "processor.h"
@@ -62,26 +70,52 @@
 #define TD_TDINFO_SIZE			512
 #define TD_REPORT_SERVTD_HASH		912
 
-/* A buffer in shared memory, between the migration TD and its VMM. */
-#define MIGTD_DATA_DONE			1ULL
-#define MIGTD_DATA_OP_SHIFT		8
-#define MIGTD_MAX_DATA			2048
-#define MIGTD_MAX_REQUEST		256
+/* Vectors that the migration TD names: for requests and reports, and for messages. */
+#define MIGTD_REQUEST_VECTOR		0x50
+#define MIGTD_MESSAGE_VECTOR		0x52
 
+/* The status of a buffer: 0 until the VMM is done, one way or the other. */
+#define MIGTD_DATA_STATE		GENMASK_ULL(7, 0)
+#define MIGTD_DATA_DONE			1ULL
+#define MIGTD_DATA_NOT_DONE		2ULL
+#define MIGTD_DATA_OP_SHIFT		8
+/* What it is not done for, in place of an operation. */
+#define MIGTD_DATA_CANCEL		3ULL
+#define MIGTD_DATA_CANCELLED		(MIGTD_DATA_NOT_DONE |			\
+					 MIGTD_DATA_CANCEL << MIGTD_DATA_OP_SHIFT)
+
+/* R14 of ReportStatus: 0 is success; after a failure, bits 15:8 say why. */
+#define MIGTD_REPORT_STATE		GENMASK_ULL(7, 0)
+#define MIGTD_REPORT_FAILED		1ULL
+#define MIGTD_REPORT_CODE_SHIFT		8
+
+/* A buffer in shared memory, between the migration TD and its VMM. */
 struct migtd_buffer {
 	u64 status;
 	u32 length;
-	u8 data[MIGTD_MAX_DATA];
+	u8 data[];
 } __packed;
+
+#define MIGTD_HEADER_SIZE		sizeof(struct migtd_buffer)
+/* What is received; what is sent is as long as its data. */
+#define MIGTD_MESSAGE_BUFFER_SIZE	SZ_64K
+#define MIGTD_MAX_PAYLOAD		(MIGTD_MESSAGE_BUFFER_SIZE - MIGTD_HEADER_SIZE)
+#define MIGTD_MAX_REPORT		2048
+#define MIGTD_MAX_REQUEST		256
 
 /* What WaitForRequest returns in bits 15:8 of the status. */
 enum migtd_op {
 	MIGTD_OP_START_MIGRATION	= 1,
+	MIGTD_OP_REBINDING		= 2,
 	MIGTD_OP_GET_TDREPORT		= 3,
+	MIGTD_OP_ENABLE_LOG_AREA	= 4,
+	MIGTD_OP_GET_MIGTD_DATA		= 5,
 	/* Test only: one access to a field of the target. */
 	MIGTD_OP_ACCESS			= 0xf0,
 	/* Test only: the key of an exchange that has ended, for another target. */
 	MIGTD_OP_INSTALL_AGAIN		= 0xf1,
+	/* Test only: send a message of any length, and expect one like it. */
+	MIGTD_OP_SWAP			= 0xf2,
 };
 
 /* What a migration TD has to know of a target: results of KVM_TDX_SERVTD_BIND. */
@@ -90,6 +124,7 @@ struct td_servtd_binding {
 	u64 handle;
 };
 
+/* Every request starts with its id. */
 struct migtd_start_migration {
 	u64 request_id;
 	u8 is_source;
@@ -116,6 +151,23 @@ struct migtd_install_again {
 	u64 from_request_id;
 } __packed;
 
+/* Of MIGTD_OP_GET_TDREPORT and MIGTD_OP_GET_MIGTD_DATA; the second field is optional. */
+struct migtd_get_report {
+	u64 request_id;
+	u8 report_data[TD_REPORT_DATA_SIZE];
+} __packed;
+
+struct migtd_swap {
+	u64 request_id;
+	u64 length;
+} __packed;
+
+/* Byte @i of a message of MIGTD_OP_SWAP. */
+static inline u8 migtd_swap_byte(u64 request_id, u32 i)
+{
+	return request_id + i + i / PAGE_SIZE;
+}
+
 /* Data of ReportStatus: status of the TDX module, and what was read. */
 struct migtd_report {
 	u64 tdx_status;
@@ -126,34 +178,46 @@ struct migtd_report {
 struct td_migtd_message {
 	u64 request_id;
 	u32 length;
-	u8 data[MIGTD_MAX_MESSAGE];
+	u8 data[MIGTD_MAX_PAYLOAD];
+};
+
+/* A call that the VMM has not completed yet. */
+struct td_migtd_call {
+	bool is_outstanding;
+	u64 request_id;
+	u32 vector;
+	struct migtd_buffer *buffer;
+	u64 size;
 };
 
 /* A migration TD, as its VMM sees it. */
 struct td_migtd {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
-	gpa_t buffer_gpa;
-	struct migtd_buffer *buffer;
+
+	/* Its WaitForRequest, and its calls of Receive, one for each request. */
+	struct td_migtd_call wait;
+	struct td_migtd_call receives[MIGTD_MAX_SESSIONS];
+	/* Requests that it has got and has not reported yet, and one that it may refuse. */
+	u64 under_way[MIGTD_MAX_SESSIONS + 2];
+	u32 nr_under_way;
+
+	/* Complete calls of Send and ReportStatus in the next step, and not at once. */
+	bool is_late;
+	struct td_migtd_call handed_in;
 
 	/* The target of the next request: the one that was bound last. */
 	struct td_servtd_binding target;
 
 	/* The request that the migration TD gets next, length 0 if none. */
-	enum migtd_op op;
+	u64 op;
 	u8 request[MIGTD_MAX_REQUEST];
 	u32 request_length;
 
-	/* Messages that were sent, until the peer receives them. */
-	struct td_migtd_message messages[MIGTD_MAX_SESSIONS];
+	/* MIGTD_MAX_SESSIONS messages that were sent, until the peer receives them. */
+	struct td_migtd_message *messages;
 	/* A message of a peer that is not in this process. */
-	struct td_migtd_message delivered;
-
-	/*
-	 * It has asked for what is not there.  If it got all that there is, it can do
-	 * nothing else.
-	 */
-	bool is_idle;
+	struct td_migtd_message *delivered;
 
 	/* How the last request ended. */
 	bool reported;
@@ -162,7 +226,7 @@ struct td_migtd {
 	u32 report_length;
 	union {
 		struct migtd_report report;
-		u8 report_data[MIGTD_MAX_DATA];
+		u8 report_data[MIGTD_MAX_REPORT];
 	};
 };
 
@@ -190,14 +254,37 @@ void td_migtd_bind(struct td_migtd *m, struct kvm_vm *target, u64 attributes);
 int __td_servtd_prebind(struct kvm_vm *target, const u8 info_hash[TD_SHA384_SIZE],
 			u64 attributes, u64 *hw_error);
 
+/* R14 of ReportStatus.  Returns false if it is neither a success nor a failure. */
+bool td_migtd_decode_status(u64 status, enum migtd_result *result);
+
 /*
- * Run the migration TD until it calls its VMM, and answer.  Messages come from
- * td_migtd_deliver() and, if it is not NULL, from @peer.
+ * Complete the calls that can be completed: with the next request, and with messages,
+ * which come from td_migtd_deliver() and, if it is not NULL, from @peer.
+ */
+void td_migtd_complete(struct td_migtd *m, struct td_migtd *peer);
+/* Is there nothing that the migration TD can do until the VMM completes a call? */
+bool td_migtd_is_idle(struct td_migtd *m);
+/*
+ * Complete what can be completed, then run the migration TD until it calls its VMM,
+ * unless it would sleep for ever.
  */
 void td_migtd_step(struct td_migtd *m, struct td_migtd *peer);
+/* The same, but sleep with the migration TD.  Returns false if a signal ends that. */
+bool td_migtd_step_or_sleep(struct td_migtd *m);
+
+/* Complete the outstanding WaitForRequest with anything, with an interrupt or without. */
+void td_migtd_write_request(struct td_migtd *m, u64 status, const void *data, u32 length);
+void td_migtd_inject_request(struct td_migtd *m);
+/* The outstanding Receive of a request, NULL if there is none. */
+struct td_migtd_call *td_migtd_find_receive(struct td_migtd *m, u64 request_id);
+/* Cancel it, with what its status says. */
+void td_migtd_cancel(struct td_migtd *m, u64 request_id, u64 status);
+
 /* Hand in a message of the peer, after the last one was taken. */
 void td_migtd_deliver(struct td_migtd *m, u64 request_id, const void *data, u32 length);
 
+/* Have a request ready for the next WaitForRequest. */
+void td_migtd_request(struct td_migtd *m, u64 op, const void *data, u32 length);
 /* Ask for a key exchange; td_migtd_step() does the rest. */
 void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source);
 /* The message that @m has sent for a request, NULL if there is none. */

@@ -26,10 +26,19 @@ struct migtd_message {
 /* The code that authenticates a message, FOR TESTS ONLY. */
 void td_migtd_seal(const struct migtd_message *msg, u8 mac[TD_SHA384_SIZE]);
 
+/*
+ * Shared memory: a page for WaitForRequest, one for ReportStatus, and what each session
+ * sends from and receives to.
+ */
+#define TD_MIGTD_WAIT_OFFSET		0
+#define TD_MIGTD_REPORT_OFFSET		PAGE_SIZE
+#define TD_MIGTD_MESSAGE_OFFSET(_i)	(2 * PAGE_SIZE + (u64)(_i) * MIGTD_MESSAGE_BUFFER_SIZE)
+#define TD_MIGTD_BUFFERS_SIZE		TD_MIGTD_MESSAGE_OFFSET(MIGTD_MAX_SESSIONS)
+
 /* Addresses that the host chose for the guest. */
 struct td_migtd_guest {
-	struct migtd_buffer *buffer;
-	gpa_t buffer_gpa;
+	u8 *buffers;
+	gpa_t buffers_gpa;
 	gpa_t report_gpa;
 	gpa_t report_data_gpa;
 };

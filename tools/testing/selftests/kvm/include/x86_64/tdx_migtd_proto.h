@@ -57,17 +57,19 @@
 /* Connections to one socket at the same time, each with a TD. */
 #define TDX_MIGTD_MAX_CONNECTIONS	64
 
-/* How a request ended: bits 15:8 of the status that ReportStatus tells. */
+/* How a request ended: 0, or the error code that ReportStatus tells. */
 enum migtd_result {
 	MIGTD_SUCCESS			= 0,
 	MIGTD_INVALID_PARAMETER		= 1,
-	MIGTD_UNSUPPORTED		= 2,
 	MIGTD_OUT_OF_RESOURCE		= 3,
 	MIGTD_TDX_MODULE_ERROR		= 4,
 	/* The message is not the one of the peer, or a newer exchange has begun. */
 	MIGTD_SECURE_SESSION_ERROR	= 6,
 	/* The two hosts have no version of the migration protocol in common. */
 	MIGTD_POLICY_UNSATISFIED	= 8,
+	MIGTD_CANCELLED			= 10,
+	MIGTD_VMM_ERROR			= 11,
+	MIGTD_UNSUPPORTED_OPERATION	= 12,
 };
 
 enum tdx_migtd_packet_type {

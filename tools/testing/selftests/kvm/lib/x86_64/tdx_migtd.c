@@ -10,7 +10,7 @@
 #include "tdx_migtd.h"
 #include "tdx_migtd_guest.h"
 
-/* Calls to the VMM that one request can take: each side polls for the other. */
+/* Steps that one request can take, not counting those of its peer. */
 #define MAX_STEPS	10000
 
 /* Parts of TDINFO, each with the bit of SERVTD_ATTR that ignores it. */
@@ -46,10 +46,10 @@ void td_migtd_create_variant(struct td_migtd *m, u64 variant)
 		.vm = vm,
 		.vcpu = vm_vcpu_add(vm, 0, td_migtd_guest_code),
 	};
+	m->messages = calloc(MIGTD_MAX_SESSIONS, sizeof(*m->messages));
+	m->delivered = calloc(1, sizeof(*m->delivered));
+	TEST_ASSERT(m->messages && m->delivered, "Insufficient Memory");
 	td_migtd_guest_prepare(vm);
-	sync_global_from_guest(vm, td_migtd_guest);
-	m->buffer_gpa = td_migtd_guest.buffer_gpa;
-	m->buffer = addr_gpa2hva(vm, m->buffer_gpa);
 
 	td_launch(vm);
 	td_migtd_step(m, NULL);
@@ -63,95 +63,299 @@ void td_migtd_create(struct td_migtd *m)
 void td_migtd_free(struct td_migtd *m)
 {
 	kvm_vm_free(m->vm);
+	free(m->messages);
+	free(m->delivered);
 	*m = (struct td_migtd) {};
+}
+
+/* ------------------------------------------------------------- calls in general */
+
+static struct migtd_buffer *get_buffer(struct kvm_vm *vm, gpa_t gpa, u64 size)
+{
+	u8 *start = addr_gpa2hva(vm, gpa);
+
+	TEST_ASSERT(addr_gpa2hva(vm, gpa + size - 1) == start + size - 1,
+		    "The migration TD names a buffer of 0x%lx bytes at GPA 0x%lx", size, gpa);
+	return (struct migtd_buffer *)start;
+}
+
+static struct td_migtd_call get_call(struct td_migtd *m)
+{
+	const struct kvm_run *run = m->vcpu->run;
+
+	return (struct td_migtd_call) {
+		.is_outstanding = true,
+		.request_id = run->tdx.migtd.request_id,
+		.vector = run->tdx.migtd.vector,
+		.buffer = get_buffer(m->vm, run->tdx.migtd.gpa, run->tdx.migtd.size),
+		.size = run->tdx.migtd.size,
+	};
+}
+
+static void write_buffer(struct td_migtd_call *call, u64 status, const void *data, u32 length)
+{
+	TEST_ASSERT(MIGTD_HEADER_SIZE + length <= call->size, "%u bytes for a buffer of %lu",
+		    length, call->size);
+	memcpy(call->buffer->data, data, length);
+	call->buffer->length = length;
+	/* The migration TD can look at any time. */
+	barrier();
+	WRITE_ONCE(call->buffer->status, status);
+}
+
+/* The buffer is the migration TD's own again. */
+static void inject(struct td_migtd *m, struct td_migtd_call *call)
+{
+	call->is_outstanding = false;
+	td_signal_msi(m->vcpu, call->vector);
+}
+
+static void complete(struct td_migtd *m, struct td_migtd_call *call, u64 status,
+		     const void *data, u32 length)
+{
+	write_buffer(call, status, data, length);
+	inject(m, call);
+}
+
+/* Complete a call that hands something in, now or later. */
+static void acknowledge(struct td_migtd *m, struct td_migtd_call *call)
+{
+	if (m->is_late) {
+		TEST_ASSERT(!m->handed_in.is_outstanding, "A call would be forgotten");
+		m->handed_in = *call;
+		return;
+	}
+	complete(m, call, MIGTD_DATA_DONE, "", 0);
+}
+
+/* What the migration TD hands in. */
+static u32 read_length(struct td_migtd_call *call, u32 max)
+{
+	const u32 length = READ_ONCE(call->buffer->length);
+
+	TEST_ASSERT(length <= max && MIGTD_HEADER_SIZE + length <= call->size,
+		    "The migration TD sends %u bytes, of at most %u, in a buffer of %lu", length,
+		    max, call->size);
+	return length;
 }
 
 /* -------------------------------------------------------------- hypercalls */
 
-static void buffer_done(struct td_migtd *m, u64 op, const void *data, u32 length)
+bool td_migtd_decode_status(u64 status, enum migtd_result *result)
 {
-	memcpy(m->buffer->data, data, length);
-	m->buffer->length = length;
-	/* The status comes last, as the guest may poll for it. */
-	WRITE_ONCE(m->buffer->status, MIGTD_DATA_DONE | op << MIGTD_DATA_OP_SHIFT);
+	const u64 code = status >> MIGTD_REPORT_CODE_SHIFT;
+
+	*result = code;
+	if (status & MIGTD_REPORT_STATE)
+		return (status & MIGTD_REPORT_STATE) == MIGTD_REPORT_FAILED && code &&
+		       code <= GENMASK(7, 0);
+	return !code;
 }
 
-static u32 buffer_length(struct td_migtd *m, u32 max)
+static struct td_migtd_call *find_receive(struct td_migtd *m, bool is_outstanding,
+					  u64 request_id)
 {
-	u32 length = READ_ONCE(m->buffer->length);
+	struct td_migtd_call *call;
 
-	TEST_ASSERT(length <= max, "The migration TD sends %u bytes, of at most %u", length, max);
-	return length;
-}
-
-static void serve_wait(struct td_migtd *m)
-{
-	if (!m->request_length) {
-		m->is_idle = true;
-		return;
+	for (call = m->receives; call < m->receives + ARRAY_SIZE(m->receives); call++) {
+		if (call->is_outstanding == is_outstanding &&
+		    (!is_outstanding || call->request_id == request_id))
+			return call;
 	}
-
-	buffer_done(m, m->op, m->request, m->request_length);
-	m->request_length = 0;
+	return NULL;
 }
 
-static void serve_report(struct td_migtd *m)
+struct td_migtd_call *td_migtd_find_receive(struct td_migtd *m, u64 request_id)
+{
+	return find_receive(m, true, request_id);
+}
+
+static void serve_wait(struct td_migtd *m, struct td_migtd_call *call)
+{
+	TEST_ASSERT_EQ(call->request_id, 0UL);
+	TEST_ASSERT(!m->wait.is_outstanding, "The migration TD waits for two requests at once");
+	m->wait = *call;
+}
+
+static u64 *find_request(struct td_migtd *m, u64 request_id)
+{
+	int i;
+
+	for (i = 0; i < m->nr_under_way; i++) {
+		if (m->under_way[i] == request_id)
+			return &m->under_way[i];
+	}
+	return NULL;
+}
+
+/* The migration TD can use its buffer for another request now. */
+static void end_request(struct td_migtd *m, u64 request_id)
+{
+	struct td_migtd_call *receive = td_migtd_find_receive(m, request_id);
+	u64 *request = find_request(m, request_id);
+
+	TEST_ASSERT(request, "The migration TD reports request %lu, which it has not got",
+		    request_id);
+	*request = m->under_way[--m->nr_under_way];
+	/* A request with an id that is in use ends before the one that it belongs to. */
+	if (receive && !find_request(m, request_id))
+		receive->is_outstanding = false;
+}
+
+static void serve_report(struct td_migtd *m, struct td_migtd_call *call)
 {
 	const u64 status = m->vcpu->run->tdx.migtd.status;
 
-	TEST_ASSERT_EQ(status & GENMASK(7, 0), MIGTD_DATA_DONE);
-	m->result = status >> MIGTD_DATA_OP_SHIFT & GENMASK(7, 0);
-	m->request_id = m->vcpu->run->tdx.migtd.request_id;
-	m->report_length = buffer_length(m, sizeof(m->report_data));
-	memcpy(m->report_data, m->buffer->data, m->report_length);
+	TEST_ASSERT(td_migtd_decode_status(status, &m->result), "ReportStatus with 0x%lx", status);
+	end_request(m, call->request_id);
+
+	m->request_id = call->request_id;
+	m->report_length = read_length(call, sizeof(m->report_data));
+	memcpy(m->report_data, call->buffer->data, m->report_length);
 	m->reported = true;
+	acknowledge(m, call);
 }
 
 struct td_migtd_message *td_migtd_find_message(struct td_migtd *m, u64 request_id)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(m->messages); i++) {
+	for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
 		if (m->messages[i].length && m->messages[i].request_id == request_id)
 			return &m->messages[i];
 	}
 	return NULL;
 }
 
-static void serve_send(struct td_migtd *m)
+static void serve_send(struct td_migtd *m, struct td_migtd_call *call)
 {
 	struct td_migtd_message *msg = m->messages;
 
 	while (msg->length) {
 		msg++;
-		TEST_ASSERT(msg < m->messages + ARRAY_SIZE(m->messages),
-			    "A message would be lost");
+		TEST_ASSERT(msg < m->messages + MIGTD_MAX_SESSIONS, "A message would be lost");
 	}
-	msg->request_id = m->vcpu->run->tdx.migtd.request_id;
-	msg->length = buffer_length(m, sizeof(msg->data));
-	memcpy(msg->data, m->buffer->data, msg->length);
-	buffer_done(m, 0, "", 0);
+	msg->request_id = call->request_id;
+	msg->length = read_length(call, sizeof(msg->data));
+	memcpy(msg->data, call->buffer->data, msg->length);
+	acknowledge(m, call);
 }
 
-static void serve_receive(struct td_migtd *m, struct td_migtd *peer)
+static void serve_receive(struct td_migtd *m, struct td_migtd_call *call)
 {
-	const u64 request_id = m->vcpu->run->tdx.migtd.request_id;
-	struct td_migtd_message *msg = &m->delivered;
+	struct td_migtd_call *slot = find_receive(m, false, 0);
 
-	if (!msg->length || msg->request_id != request_id)
-		msg = peer ? td_migtd_find_message(peer, request_id) : NULL;
-	if (!msg) {
-		m->is_idle = true;
+	TEST_ASSERT_EQ(call->size, (u64)MIGTD_MESSAGE_BUFFER_SIZE);
+	TEST_ASSERT(slot && !td_migtd_find_receive(m, call->request_id),
+		    "The migration TD receives twice for request %lu", call->request_id);
+	*slot = *call;
+}
+
+static void serve_call(struct td_migtd *m)
+{
+	struct kvm_run *run = m->vcpu->run;
+	struct td_migtd_call call;
+	struct ucall uc;
+
+	if (run->exit_reason == KVM_EXIT_MMIO && get_ucall(m->vcpu, &uc) == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(uc);
+
+	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_TDX);
+	TEST_ASSERT_EQ(run->tdx.nr, TDVMCALL_MIGTD);
+	TEST_ASSERT_EQ(run->tdx.migtd.ret, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
+	TEST_ASSERT_EQ(run->tdx.migtd.version, MIGTD_VERSION);
+	TEST_ASSERT(run->tdx.migtd.vector, "The migration TD wants no interrupt");
+
+	call = get_call(m);
+	switch (run->tdx.migtd.leaf) {
+	case MIGTD_WAIT_FOR_REQUEST:
+		serve_wait(m, &call);
+		break;
+	case MIGTD_REPORT_STATUS:
+		serve_report(m, &call);
+		break;
+	case MIGTD_SEND:
+		serve_send(m, &call);
+		break;
+	case MIGTD_RECEIVE:
+		serve_receive(m, &call);
+		break;
+	default:
+		TEST_FAIL("The migration TD calls leaf %u", run->tdx.migtd.leaf);
+	}
+	run->tdx.migtd.ret = TDVMCALL_STATUS_SUCCESS;
+}
+
+static void complete_receive(struct td_migtd *m, struct td_migtd_call *call,
+			     struct td_migtd *peer)
+{
+	struct td_migtd_message *msg = m->delivered;
+
+	if (!msg->length || msg->request_id != call->request_id)
+		msg = peer ? td_migtd_find_message(peer, call->request_id) : NULL;
+	if (!msg)
 		return;
+
+	complete(m, call, MIGTD_DATA_DONE, msg->data, msg->length);
+	msg->length = 0;
+}
+
+void td_migtd_complete(struct td_migtd *m, struct td_migtd *peer)
+{
+	int i;
+
+	if (m->handed_in.is_outstanding)
+		complete(m, &m->handed_in, MIGTD_DATA_DONE, "", 0);
+
+	if (m->wait.is_outstanding && m->request_length) {
+		td_migtd_write_request(m, MIGTD_DATA_DONE | m->op << MIGTD_DATA_OP_SHIFT,
+				       m->request, m->request_length);
+		td_migtd_inject_request(m);
+		m->request_length = 0;
 	}
 
-	buffer_done(m, 0, msg->data, msg->length);
-	msg->length = 0;
+	for (i = 0; i < ARRAY_SIZE(m->receives); i++) {
+		if (m->receives[i].is_outstanding)
+			complete_receive(m, &m->receives[i], peer);
+	}
+}
+
+bool td_migtd_is_idle(struct td_migtd *m)
+{
+	u32 nr_receives = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(m->receives); i++)
+		nr_receives += m->receives[i].is_outstanding;
+
+	return m->wait.is_outstanding && nr_receives == m->nr_under_way;
+}
+
+void td_migtd_step(struct td_migtd *m, struct td_migtd *peer)
+{
+	td_migtd_complete(m, peer);
+	if (td_migtd_is_idle(m))
+		return;
+
+	vcpu_run(m->vcpu);
+	serve_call(m);
+}
+
+bool td_migtd_step_or_sleep(struct td_migtd *m)
+{
+	td_migtd_complete(m, NULL);
+	if (__vcpu_run(m->vcpu)) {
+		TEST_ASSERT(errno == EINTR, "KVM_RUN failed, errno %d", errno);
+		return false;
+	}
+
+	serve_call(m);
+	return true;
 }
 
 void td_migtd_deliver(struct td_migtd *m, u64 request_id, const void *data, u32 length)
 {
-	struct td_migtd_message *msg = &m->delivered;
+	struct td_migtd_message *msg = m->delivered;
 
 	TEST_ASSERT(!msg->length, "A message would be lost");
 	TEST_ASSERT(length && length <= sizeof(msg->data), "A message of %u bytes", length);
@@ -160,47 +364,36 @@ void td_migtd_deliver(struct td_migtd *m, u64 request_id, const void *data, u32 
 	memcpy(msg->data, data, length);
 }
 
-void td_migtd_step(struct td_migtd *m, struct td_migtd *peer)
+void td_migtd_write_request(struct td_migtd *m, u64 status, const void *data, u32 length)
 {
-	struct kvm_run *run = m->vcpu->run;
-	struct ucall uc;
+	TEST_ASSERT(m->wait.is_outstanding, "The migration TD waits for no request");
+	write_buffer(&m->wait, status, data, length);
+}
 
-	vcpu_run(m->vcpu);
-	if (run->exit_reason == KVM_EXIT_MMIO && get_ucall(m->vcpu, &uc) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(uc);
+void td_migtd_inject_request(struct td_migtd *m)
+{
+	u64 request_id = 0;
 
-	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_TDX);
-	TEST_ASSERT_EQ(run->tdx.nr, TDVMCALL_MIGTD);
-	TEST_ASSERT_EQ(run->tdx.migtd.ret, TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED);
-	TEST_ASSERT_EQ(run->tdx.migtd.version, MIGTD_VERSION);
-	TEST_ASSERT_EQ(run->tdx.migtd.gpa, m->buffer_gpa);
-	TEST_ASSERT_EQ(run->tdx.migtd.size, sizeof(*m->buffer));
+	TEST_ASSERT(m->nr_under_way < ARRAY_SIZE(m->under_way), "Too many requests");
+	if (m->wait.buffer->length >= sizeof(request_id))
+		memcpy(&request_id, m->wait.buffer->data, sizeof(request_id));
+	m->under_way[m->nr_under_way++] = request_id;
+	inject(m, &m->wait);
+}
 
-	m->is_idle = false;
-	switch (run->tdx.migtd.leaf) {
-	case MIGTD_WAIT_FOR_REQUEST:
-		serve_wait(m);
-		break;
-	case MIGTD_REPORT_STATUS:
-		serve_report(m);
-		break;
-	case MIGTD_SEND:
-		serve_send(m);
-		break;
-	case MIGTD_RECEIVE:
-		serve_receive(m, peer);
-		break;
-	default:
-		TEST_FAIL("The migration TD calls leaf %u", run->tdx.migtd.leaf);
-	}
-	run->tdx.migtd.ret = TDVMCALL_STATUS_SUCCESS;
+void td_migtd_cancel(struct td_migtd *m, u64 request_id, u64 status)
+{
+	struct td_migtd_call *call = td_migtd_find_receive(m, request_id);
+
+	TEST_ASSERT(call, "The migration TD receives nothing for request %lu", request_id);
+	complete(m, call, status, "", 0);
 }
 
 /* ---------------------------------------------------------------- requests */
 
-static void set_request(struct td_migtd *m, enum migtd_op op, const void *data, u32 length)
+void td_migtd_request(struct td_migtd *m, u64 op, const void *data, u32 length)
 {
-	TEST_ASSERT(length <= sizeof(m->request), "A request of %u bytes", length);
+	TEST_ASSERT(length && length <= sizeof(m->request), "A request of %u bytes", length);
 	m->op = op;
 	memcpy(m->request, data, length);
 	m->request_length = length;
@@ -224,7 +417,7 @@ void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source)
 		.target = m->target,
 	};
 
-	set_request(m, MIGTD_OP_START_MIGRATION, &start, sizeof(start));
+	td_migtd_request(m, MIGTD_OP_START_MIGRATION, &start, sizeof(start));
 }
 
 static bool has_ended(struct td_migtd *m, u64 request_id)
@@ -247,8 +440,9 @@ static void run_to_message(struct td_migtd *m, u64 request_id)
 
 	for (i = 0; !td_migtd_find_message(m, request_id) && i < MAX_STEPS; i++)
 		td_migtd_step(m, NULL);
-	TEST_ASSERT(td_migtd_find_message(m, request_id), "No message of request %lu",
-		    request_id);
+	TEST_ASSERT(td_migtd_find_message(m, request_id),
+		    "No message of request %lu, %s result %u, TDX status 0x%lx", request_id,
+		    m->reported ? "but" : "nor", m->result, m->report.tdx_status);
 }
 
 void td_migtd_run_to_messages(struct td_migtd *src, struct td_migtd *dst, u64 request_id)
@@ -294,7 +488,7 @@ void td_migtd_install_again(struct td_migtd *m, u64 from_request_id)
 		.from_request_id = from_request_id,
 	};
 
-	set_request(m, MIGTD_OP_INSTALL_AGAIN, &again, sizeof(again));
+	td_migtd_request(m, MIGTD_OP_INSTALL_AGAIN, &again, sizeof(again));
 	run_to_report(m);
 	TEST_ASSERT(m->result == MIGTD_SUCCESS, "Result %u, TDX status 0x%lx", m->result,
 		    m->report.tdx_status);
@@ -312,7 +506,7 @@ static u64 access_target(struct td_migtd *m, bool is_write, u64 nr_reads, u64 fi
 		.nr_reads = nr_reads,
 	};
 
-	set_request(m, MIGTD_OP_ACCESS, &access, sizeof(access));
+	td_migtd_request(m, MIGTD_OP_ACCESS, &access, sizeof(access));
 	run_to_report(m);
 	TEST_ASSERT_EQ(m->report_length, sizeof(m->report));
 	*value = m->report.value;
@@ -345,7 +539,7 @@ void td_migtd_info_hash(struct td_migtd *m, u64 attributes, u8 hash[TD_SHA384_SI
 	u8 *tdinfo;
 	int i;
 
-	set_request(m, MIGTD_OP_GET_TDREPORT, &request_id, sizeof(request_id));
+	td_migtd_request(m, MIGTD_OP_GET_TDREPORT, &request_id, sizeof(request_id));
 	run_to_report(m);
 	TEST_ASSERT_EQ(m->result, MIGTD_SUCCESS);
 	TEST_ASSERT_EQ(m->report_length, TD_REPORT_SIZE);

@@ -2,7 +2,8 @@
 /*
  * Migration TDs in KVM selftests: the code that runs in the TD.
  *
- * It serves several migrations at once: it never waits for one peer alone.
+ * It serves several migrations at once: it never waits for one peer alone.  Whatever it
+ * waits for, it halts, and looks at its buffers after an interrupt only.
  *
  * FOR TESTS ONLY, see tdx_migtd.h.
  */
@@ -16,6 +17,8 @@
 
 /* Others hold a lock of the target only for a moment. */
 #define MAX_BUSY_RETRIES	100000
+
+#define BUFFERS_GPA		0x40000000UL
 
 #define MIG_VERSION_MASK	GENMASK_ULL(15, 0)
 
@@ -31,8 +34,12 @@ struct session {
 	u64 value;
 
 	bool is_exchange;
-	/* Of a key exchange: the message of the peer has still to come. */
+	/* Its message was handed to the VMM, the one of the peer has still to come. */
 	bool is_waiting;
+	/* Of these two, the Send is still outstanding, and not the Receive. */
+	bool is_sending;
+	/* No key exchange: MIGTD_OP_SWAP, with messages of this length. */
+	u32 swap_length;
 	/* Another one for the same target has read its key over. */
 	bool is_superseded;
 	struct migtd_versions versions;
@@ -64,32 +71,78 @@ static u64 migtd_call(u64 leaf, struct tdcall_regs *regs)
 	return status ?: regs->r10;
 }
 
-static u64 buffer_gpa(void)
+/* Interrupts that were not looked into yet, and whether there was any. */
+static u64 request_irq, message_irq, any_irq;
+
+static void handle_request_irq(struct ex_regs *regs)
 {
-	return td_migtd_guest.buffer_gpa | TD_SHARED_BIT;
+	WRITE_ONCE(request_irq, 1);
+	WRITE_ONCE(any_irq, 1);
+	td_x2apic_eoi();
 }
 
-static struct migtd_buffer *buffer(void)
+static void handle_message_irq(struct ex_regs *regs)
 {
-	return td_migtd_guest.buffer;
+	WRITE_ONCE(message_irq, 1);
+	WRITE_ONCE(any_irq, 1);
+	td_x2apic_eoi();
 }
 
-static void buffer_put(const void *data, u32 length)
+/*
+ * Interrupts are off at any other time, as the rest of the code may have something below
+ * the stack pointer.
+ */
+static void sleep_until(const u64 *irq)
 {
-	buffer()->status = 0;
-	buffer()->length = length;
-	memcpy(buffer()->data, data, length);
+	td_halt_until(irq);
+	cli();
 }
 
-/* Copy what the VMM left, once.  Returns its length, 0 if it is no good. */
-static u32 buffer_get(void *data, u32 size)
+static bool take_irq(u64 *irq)
 {
-	u32 length = READ_ONCE(buffer()->length);
+	const bool taken = READ_ONCE(*irq);
 
-	if (!length || length > size)
-		return 0;
+	WRITE_ONCE(*irq, 0);
+	return taken;
+}
 
-	memcpy(data, buffer()->data, length);
+static struct migtd_buffer *buffer_at(u64 offset)
+{
+	return (struct migtd_buffer *)(td_migtd_guest.buffers + offset);
+}
+
+static u64 buffer_gpa(u64 offset)
+{
+	return (td_migtd_guest.buffers_gpa + offset) | TD_SHARED_BIT;
+}
+
+static u64 message_offset(struct session *s)
+{
+	return TD_MIGTD_MESSAGE_OFFSET(s - sessions);
+}
+
+/* Make the buffer ready for the VMM. */
+static void buffer_put(u64 offset, const void *data, u32 length)
+{
+	struct migtd_buffer *b = buffer_at(offset);
+
+	b->status = 0;
+	b->length = length;
+	memcpy(b->data, data, length);
+}
+
+static u64 buffer_state(u64 offset)
+{
+	return READ_ONCE(buffer_at(offset)->status) & MIGTD_DATA_STATE;
+}
+
+/* Copy what the VMM left, once.  Returns the length that it has, of which @size at most. */
+static u32 buffer_get(u64 offset, void *data, u32 size)
+{
+	struct migtd_buffer *b = buffer_at(offset);
+	u32 length = READ_ONCE(b->length);
+
+	memcpy(data, b->data, min(length, size));
 	return length;
 }
 
@@ -98,13 +151,24 @@ static void report_status(struct session *s, enum migtd_result result, const voi
 {
 	struct tdcall_regs regs = {
 		.r13 = s->request_id,
-		.r14 = MIGTD_DATA_DONE | (u64)result << MIGTD_DATA_OP_SHIFT,
-		.r15 = sizeof(struct migtd_buffer),
-		.rbx = buffer_gpa(),
+		.r15 = MIGTD_HEADER_SIZE + length,
+		.rbx = buffer_gpa(TD_MIGTD_REPORT_OFFSET),
+		.rdi = MIGTD_REQUEST_VECTOR,
 	};
 
-	buffer_put(data, length);
+	if (result)
+		regs.r14 = MIGTD_REPORT_FAILED | (u64)result << MIGTD_REPORT_CODE_SHIFT;
+	buffer_put(TD_MIGTD_REPORT_OFFSET, data, length);
 	GUEST_ASSERT_EQ(migtd_call(MIGTD_REPORT_STATUS, &regs), TDVMCALL_STATUS_SUCCESS);
+
+	do {
+		sleep_until(&request_irq);
+		take_irq(&request_irq);
+	} while (buffer_state(TD_MIGTD_REPORT_OFFSET) != MIGTD_DATA_DONE);
+
+	/* It may have been for a request as well. */
+	WRITE_ONCE(request_irq, 1);
+	WRITE_ONCE(any_irq, 1);
 }
 
 static void report_session(struct session *s, enum migtd_result result)
@@ -117,54 +181,51 @@ static void report_session(struct session *s, enum migtd_result result)
 	report_status(s, result, &r, sizeof(r));
 }
 
-static void migtd_send(struct session *s, const void *data, u32 length)
+/* What is sent is in the buffer of the session already. */
+static void call_send(struct session *s, u32 length)
 {
 	struct tdcall_regs regs = {
 		.r13 = s->request_id,
-		.r14 = sizeof(struct migtd_buffer),
-		.r15 = buffer_gpa(),
+		.r14 = MIGTD_HEADER_SIZE + length,
+		.r15 = buffer_gpa(message_offset(s)),
+		.rbx = MIGTD_MESSAGE_VECTOR,
 	};
 
-	buffer_put(data, length);
+	s->is_waiting = true;
+	s->is_sending = true;
 	GUEST_ASSERT_EQ(migtd_call(MIGTD_SEND, &regs), TDVMCALL_STATUS_SUCCESS);
 }
 
-/* There is no vector, so poll: false if no message is there. */
-static bool migtd_receive(struct session *s, void *data, u32 size, u32 *length)
+static void migtd_send(struct session *s, const void *data, u32 length)
+{
+	buffer_put(message_offset(s), data, length);
+	call_send(s, length);
+}
+
+static void migtd_receive(struct session *s)
 {
 	struct tdcall_regs regs = {
 		.r13 = s->request_id,
-		.r14 = sizeof(struct migtd_buffer),
-		.r15 = buffer_gpa(),
+		.r14 = MIGTD_MESSAGE_BUFFER_SIZE,
+		.r15 = buffer_gpa(message_offset(s)),
+		.rbx = MIGTD_MESSAGE_VECTOR,
 	};
 
-	buffer_put("", 0);
+	s->is_sending = false;
+	buffer_put(message_offset(s), "", 0);
 	GUEST_ASSERT_EQ(migtd_call(MIGTD_RECEIVE, &regs), TDVMCALL_STATUS_SUCCESS);
-	if (!READ_ONCE(buffer()->status))
-		return false;
-
-	*length = buffer_get(data, size);
-	return true;
 }
 
-/* Likewise, with the operation of the request. */
-static bool wait_for_request(void *data, u32 size, u32 *length, u64 *op)
+static void wait_for_request(void)
 {
 	struct tdcall_regs regs = {
-		.r13 = sizeof(struct migtd_buffer),
-		.r14 = buffer_gpa(),
+		.r13 = PAGE_SIZE,
+		.r14 = buffer_gpa(TD_MIGTD_WAIT_OFFSET),
+		.r15 = MIGTD_REQUEST_VECTOR,
 	};
-	u64 status;
 
-	buffer_put("", 0);
+	buffer_put(TD_MIGTD_WAIT_OFFSET, "", 0);
 	GUEST_ASSERT_EQ(migtd_call(MIGTD_WAIT_FOR_REQUEST, &regs), TDVMCALL_STATUS_SUCCESS);
-	status = READ_ONCE(buffer()->status);
-	if (!status)
-		return false;
-
-	*length = buffer_get(data, size);
-	*op = status >> MIGTD_DATA_OP_SHIFT & GENMASK(7, 0);
-	return true;
 }
 
 static bool is_busy(u64 status)
@@ -368,27 +429,23 @@ static struct session *find_session(u64 request_id)
 	return NULL;
 }
 
-static void start_migration(const u8 *data, u32 length)
+static void start_migration(struct session *rejected, const u8 *data, u32 length)
 {
 	const struct migtd_start_migration *start = (const void *)data;
-	struct session rejected = {}, *s;
+	static const u8 zeroes[sizeof(start->reserved)];
 	enum migtd_result result;
+	struct session *s;
 
-	if (length != sizeof(*start)) {
-		report_session(&rejected, MIGTD_INVALID_PARAMETER);
-		return;
-	}
-
-	rejected.request_id = start->request_id;
-	if (is_id_known(start->request_id)) {
-		report_session(&rejected, MIGTD_INVALID_PARAMETER);
+	if (length != sizeof(*start) || memcmp(start->reserved, zeroes, sizeof(zeroes)) ||
+	    start->is_source > 1 || is_id_known(start->request_id)) {
+		report_session(rejected, MIGTD_INVALID_PARAMETER);
 		return;
 	}
 
 	supersede_sessions(start->target.handle);
 	s = new_session();
 	if (!s) {
-		report_session(&rejected, MIGTD_OUT_OF_RESOURCE);
+		report_session(rejected, MIGTD_OUT_OF_RESOURCE);
 		return;
 	}
 
@@ -399,131 +456,236 @@ static void start_migration(const u8 *data, u32 length)
 		.is_exchange = true,
 	};
 	result = begin_exchange(s);
-	s->is_waiting = result == MIGTD_SUCCESS;
-	if (!s->is_waiting)
+	if (result != MIGTD_SUCCESS)
 		report_session(s, result);
 }
 
-static void poll_peer(struct session *s)
+static void swap_messages(struct session *rejected, const u8 *data, u32 length)
+{
+	const struct migtd_swap *swap = (const void *)data;
+	struct migtd_buffer *b;
+	struct session *s;
+	u32 i;
+
+	s = length == sizeof(*swap) && swap->length && swap->length <= MIGTD_MAX_PAYLOAD ?
+		new_session() : NULL;
+	if (!s) {
+		report_session(rejected, MIGTD_INVALID_PARAMETER);
+		return;
+	}
+
+	*s = (struct session) {
+		.request_id = swap->request_id,
+		.swap_length = swap->length,
+	};
+	buffer_put(message_offset(s), "", 0);
+	b = buffer_at(message_offset(s));
+	b->length = s->swap_length;
+	for (i = 0; i < s->swap_length; i++)
+		b->data[i] = migtd_swap_byte(s->request_id, i);
+	call_send(s, s->swap_length);
+}
+
+static enum migtd_result end_swap(struct session *s)
+{
+	const struct migtd_buffer *b = buffer_at(message_offset(s));
+	u32 i;
+
+	if (READ_ONCE(b->length) != s->swap_length)
+		return MIGTD_SECURE_SESSION_ERROR;
+	for (i = 0; i < s->swap_length; i++) {
+		if (READ_ONCE(b->data[i]) != migtd_swap_byte(s->request_id, i))
+			return MIGTD_SECURE_SESSION_ERROR;
+	}
+	return MIGTD_SUCCESS;
+}
+
+static enum migtd_result end_session(struct session *s)
 {
 	struct migtd_message peers = {};
 	u32 length;
 
-	if (!migtd_receive(s, &peers, sizeof(peers), &length))
-		return;
+	if (s->swap_length)
+		return end_swap(s);
 
-	s->is_waiting = false;
-	report_session(s, s->is_superseded ? MIGTD_SECURE_SESSION_ERROR :
-					     end_exchange(s, &peers, length));
+	length = buffer_get(message_offset(s), &peers, sizeof(peers));
+	return s->is_superseded ? MIGTD_SECURE_SESSION_ERROR : end_exchange(s, &peers, length);
 }
 
-static void install_key_again(const u8 *data, u32 length)
+static void look_at_session(struct session *s)
+{
+	const u64 status = READ_ONCE(buffer_at(message_offset(s))->status);
+
+	if (status == MIGTD_DATA_CANCELLED) {
+		s->is_waiting = false;
+		report_session(s, MIGTD_CANCELLED);
+	} else if ((status & MIGTD_DATA_STATE) != MIGTD_DATA_DONE) {
+		/* The interrupt was for another one. */
+		return;
+	} else if (s->is_sending) {
+		migtd_receive(s);
+	} else {
+		s->is_waiting = false;
+		report_session(s, end_session(s));
+	}
+}
+
+static void install_key_again(struct session *s, const u8 *data, u32 length)
 {
 	const struct migtd_install_again *again = (const void *)data;
-	const struct session *from;
-	struct session s = {};
+	const struct session *from = NULL;
 
 	if (length == sizeof(*again)) {
-		s.request_id = again->request_id;
-		s.target = again->target;
+		s->target = again->target;
+		from = find_session(again->from_request_id);
 	}
-	from = length == sizeof(*again) ? find_session(again->from_request_id) : NULL;
 	if (!from)
-		report_session(&s, MIGTD_INVALID_PARAMETER);
-	else if (!install_key(&s, from->version, from->key))
-		report_session(&s, MIGTD_TDX_MODULE_ERROR);
+		report_session(s, MIGTD_INVALID_PARAMETER);
+	else if (!install_key(s, from->version, from->key))
+		report_session(s, MIGTD_TDX_MODULE_ERROR);
 	else
-		report_session(&s, MIGTD_SUCCESS);
+		report_session(s, MIGTD_SUCCESS);
 }
 
-static void access_target(const u8 *data, u32 length)
+static void access_target(struct session *s, const u8 *data, u32 length)
 {
 	const struct migtd_access *access = (const void *)data;
-	struct session s = {};
 	bool done = false;
 	u64 i;
 
 	if (length != sizeof(*access)) {
-		report_session(&s, MIGTD_INVALID_PARAMETER);
+		report_session(s, MIGTD_INVALID_PARAMETER);
 		return;
 	}
 
-	s.request_id = access->request_id;
-	s.target = access->target;
+	s->target = access->target;
 	if (access->is_write)
-		done = target_write(&s, access->field, access->value, access->mask);
+		done = target_write(s, access->field, access->value, access->mask);
 	for (i = 0; i < access->nr_reads; i++)
-		done = target_read(&s, access->field, &s.value);
-	report_session(&s, done ? MIGTD_SUCCESS : MIGTD_TDX_MODULE_ERROR);
+		done = target_read(s, access->field, &s->value);
+	report_session(s, done ? MIGTD_SUCCESS : MIGTD_TDX_MODULE_ERROR);
 }
 
-static void get_tdreport(const u8 *data, u32 length)
+/* Report a part of the TDREPORT. */
+static void get_report(struct session *s, const u8 *data, u32 length, u32 offset, u32 size)
 {
-	struct session s = {};
+	const struct migtd_get_report *get = (const void *)data;
 
-	if (length != sizeof(s.request_id)) {
-		report_session(&s, MIGTD_INVALID_PARAMETER);
+	if (length != sizeof(s->request_id) && length != sizeof(*get)) {
+		report_session(s, MIGTD_INVALID_PARAMETER);
 		return;
 	}
 
-	memcpy(&s.request_id, data, sizeof(s.request_id));
-	s.tdx_status = tdg_mr_report(td_migtd_guest.report_gpa, td_migtd_guest.report_data_gpa,
-				     0);
-	if (s.tdx_status)
-		report_session(&s, MIGTD_TDX_MODULE_ERROR);
+	memset(report_data, 0, sizeof(report_data));
+	if (length == sizeof(*get))
+		memcpy(report_data, get->report_data, sizeof(report_data));
+	s->tdx_status = tdg_mr_report(td_migtd_guest.report_gpa, td_migtd_guest.report_data_gpa,
+				      0);
+	if (s->tdx_status)
+		report_session(s, MIGTD_TDX_MODULE_ERROR);
 	else
-		report_status(&s, MIGTD_SUCCESS, report, sizeof(report));
+		report_status(s, MIGTD_SUCCESS, report + offset, size);
 }
 
-static void serve_request(u64 op, const u8 *data, u32 length)
+static void serve_request(struct session *s, u64 status, const u8 *data, u32 length)
 {
-	struct session unknown = {};
+	if ((status & MIGTD_DATA_STATE) != MIGTD_DATA_DONE) {
+		report_session(s, MIGTD_VMM_ERROR);
+		return;
+	}
 
-	switch (op) {
+	switch (status >> MIGTD_DATA_OP_SHIFT & GENMASK(7, 0)) {
 	case MIGTD_OP_START_MIGRATION:
-		start_migration(data, length);
+		start_migration(s, data, length);
 		break;
 	case MIGTD_OP_GET_TDREPORT:
-		get_tdreport(data, length);
+		get_report(s, data, length, 0, sizeof(report));
+		break;
+	case MIGTD_OP_GET_MIGTD_DATA:
+		get_report(s, data, length, TD_REPORT_TDINFO, TD_TDINFO_SIZE);
 		break;
 	case MIGTD_OP_ACCESS:
-		access_target(data, length);
+		access_target(s, data, length);
 		break;
 	case MIGTD_OP_INSTALL_AGAIN:
-		install_key_again(data, length);
+		install_key_again(s, data, length);
+		break;
+	case MIGTD_OP_SWAP:
+		swap_messages(s, data, length);
 		break;
 	default:
-		report_session(&unknown, MIGTD_UNSUPPORTED);
+		/* Like a MigTD that was built without rebinding and without a log. */
+		report_session(s, MIGTD_UNSUPPORTED_OPERATION);
 	}
+}
+
+static void look_at_request(void)
+{
+	const u64 status = READ_ONCE(buffer_at(TD_MIGTD_WAIT_OFFSET)->status);
+	u8 data[MIGTD_MAX_REQUEST];
+	struct session s = {};
+	u32 length;
+
+	/* The interrupt was for a report. */
+	if (!status)
+		return;
+
+	length = buffer_get(TD_MIGTD_WAIT_OFFSET, data, sizeof(data));
+	if (length >= sizeof(s.request_id))
+		memcpy(&s.request_id, data, sizeof(s.request_id));
+	wait_for_request();
+	serve_request(&s, status, data, length);
 }
 
 void td_migtd_guest_code(void)
 {
-	u8 data[MIGTD_MAX_REQUEST];
-	u32 length;
-	u64 op;
 	int i;
 
+	td_x2apic_enable();
+	wait_for_request();
+
 	for (;;) {
-		if (wait_for_request(data, sizeof(data), &length, &op))
-			serve_request(op, data, length);
+		sleep_until(&any_irq);
+		take_irq(&any_irq);
+
+		if (take_irq(&request_irq))
+			look_at_request();
+		if (!take_irq(&message_irq))
+			continue;
 
 		for (i = 0; i < MIGTD_MAX_SESSIONS; i++) {
 			if (sessions[i].is_waiting)
-				poll_peer(&sessions[i]);
+				look_at_session(&sessions[i]);
 		}
 	}
+}
+
+/* They take more than the memory of a TD has left, and a slot of their own. */
+static gva_t alloc_buffers(struct kvm_vm *vm)
+{
+	const u32 slot = vm->memslots[MEM_REGION_TEST_DATA];
+	gva_t gva;
+
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, BUFFERS_GPA, TD_SLOT_UNACCEPTED,
+				    TD_MIGTD_BUFFERS_SIZE / PAGE_SIZE, 0);
+	vm->memslots[MEM_REGION_TEST_DATA] = TD_SLOT_UNACCEPTED;
+	gva = vm_alloc_shared(vm, TD_MIGTD_BUFFERS_SIZE, KVM_UTIL_MIN_VADDR,
+			      MEM_REGION_TEST_DATA);
+	vm->memslots[MEM_REGION_TEST_DATA] = slot;
+	return gva;
 }
 
 void td_migtd_guest_prepare(struct kvm_vm *vm)
 {
 	struct td_migtd_guest *g = addr_gva2hva(vm, (gva_t)&td_migtd_guest);
-	gva_t gva = vm_alloc_shared(vm, PAGE_SIZE, KVM_UTIL_MIN_VADDR, MEM_REGION_TEST_DATA);
+	gva_t gva = alloc_buffers(vm);
 
 	*g = (struct td_migtd_guest) {
-		.buffer = (struct migtd_buffer *)gva,
-		.buffer_gpa = addr_gva2gpa(vm, gva),
+		.buffers = (u8 *)gva,
+		.buffers_gpa = addr_gva2gpa(vm, gva),
 		.report_gpa = addr_gva2gpa(vm, (gva_t)report),
 		.report_data_gpa = addr_gva2gpa(vm, (gva_t)report_data),
 	};
+	vm_install_exception_handler(vm, MIGTD_REQUEST_VECTOR, handle_request_irq);
+	vm_install_exception_handler(vm, MIGTD_MESSAGE_VECTOR, handle_message_irq);
 }
