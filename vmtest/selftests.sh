@@ -37,6 +37,12 @@ else
 	programs=("$@")
 fi
 
+# The dependencies that the compiler writes name objects below another path than OUTPUT.
+if [ -n "$(find "$kvm" "$obj/usr/include" -name '*.h' -newer "$out/headers.stamp" -print -quit 2>&1)" ]; then
+	find "$out" -name '*.o' -delete
+fi
+touch "$out/headers.stamp"
+
 say "building the selftests"
 make -C "$kvm" OUTPUT="$out" CC="$cc" ARCH=x86 KHDR_INCLUDES="-isystem $obj/usr/include" \
 	LDFLAGS=-static -j"${JOBS:-$(nproc)}" "${programs[@]/#/$out/}" >"$out/build.log" 2>&1 || {
