@@ -124,7 +124,7 @@ static void print_report(u64 nr_pages)
 	printf("\nOf the lists, KVM copies 8 bytes per page in and out, and 48 per bundle.\n");
 }
 
-static u64 trap_cycles;
+static struct td_sim_trap trap;
 
 /* ------------------------------------------------------------------ the TD */
 
@@ -273,21 +273,20 @@ struct cost {
 
 static void run_cmd_costed(struct td_mig_stream *s, u32 id, struct cost *cost)
 {
-	u64 total, cycles = 0, calls = 0;
 	struct td_sim_calls before, after;
+	u64 total, cycles = 0;
 	int i;
 
 	td_sim_read_calls(&before);
 	total = run_cmd(s, id, BATCH);
 	td_sim_read_calls(&after);
 
-	for (i = 0; i < TD_SIM_NR_LEAVES; i++) {
+	for (i = 0; i < TD_SIM_NR_LEAVES; i++)
 		cycles += after.cycles[i] - before.cycles[i];
-		calls += after.calls[i] - before.calls[i];
-	}
 	td_series_add(&cost->total, total);
 	td_series_add(&cost->leaves, cycles);
-	td_series_add(&cost->driver, (double)total - cycles - calls * trap_cycles);
+	td_series_add(&cost->driver,
+		      (double)total - td_sim_cycles_between(&before, &after, &trap));
 }
 
 /* One command on each of two streams, at the same time on the CPUs 1 and 2. */
@@ -642,7 +641,8 @@ static void measure_session(struct bench *b)
 	record_kcycles(IMPORT_AES_KCYC, aes);
 	record_kcycles(IMPORT_NULL_KCYC, td_series_median(&round.import.leaves));
 
-	record_kcycles(TRAP_KCYC, td_sim_trap_cycles());
+	td_sim_read_trap(&trap);
+	record_kcycles(TRAP_KCYC, trap.irqs_on);
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -761,7 +761,7 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(get_nprocs() > 1);
 
-	trap_cycles = td_sim_trap_cycles();
+	td_sim_read_trap(&trap);
 
 	/* A TD keeps the streams that it ever had, so it is another one. */
 	create_td(&small);

@@ -47,6 +47,7 @@ u64 td_page_frame(const void *page);
 struct td_sim_calls {
 	u64 calls[TD_SIM_NR_LEAVES];
 	u64 interrupted[TD_SIM_NR_LEAVES];
+	u64 irqs_off[TD_SIM_NR_LEAVES];
 	u64 cycles[TD_SIM_NR_LEAVES];
 };
 
@@ -58,7 +59,15 @@ u64 td_sim_calls_since(const struct td_sim_calls *before, int leaf);
 /* Calls of any leaf since @before that were interrupted. */
 u64 td_sim_interrupted_since(const struct td_sim_calls *before);
 /* What a SEAMCALL takes on top of that: CPUs without TDX raise #UD. */
-u64 td_sim_trap_cycles(void);
+struct td_sim_trap {
+	u64 irqs_on;
+	u64 irqs_off;
+};
+
+void td_sim_read_trap(struct td_sim_trap *trap);
+/* Cycles of all calls between @before and @after, with what their traps take. */
+u64 td_sim_cycles_between(const struct td_sim_calls *before, const struct td_sim_calls *after,
+			  const struct td_sim_trap *trap);
 /* Bundles are copied instead of encrypted.  Not during a session. */
 void td_sim_set_null_cipher(bool on);
 

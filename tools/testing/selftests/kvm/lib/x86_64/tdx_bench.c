@@ -93,15 +93,16 @@ FILE *td_sim_open(const char *name, const char *mode)
 void td_sim_read_calls(struct td_sim_calls *c)
 {
 	FILE *f = td_sim_open("leaf_cycles", "r");
-	u64 calls, interrupted, cycles;
+	u64 calls, interrupted, irqs_off, cycles;
 	unsigned int leaf;
 
 	memset(c, 0, sizeof(*c));
-	while (fscanf(f, "host %u calls=%lu interrupted=%lu cycles=%lu\n", &leaf, &calls,
-		      &interrupted, &cycles) == 4) {
+	while (fscanf(f, "host %u calls=%lu interrupted=%lu irqs_off=%lu cycles=%lu\n", &leaf,
+		      &calls, &interrupted, &irqs_off, &cycles) == 5) {
 		TEST_ASSERT(leaf < TD_SIM_NR_LEAVES, "Leaf %u", leaf);
 		c->calls[leaf] = calls;
 		c->interrupted[leaf] = interrupted;
+		c->irqs_off[leaf] = irqs_off;
 		c->cycles[leaf] = cycles;
 	}
 	fclose(f);
@@ -128,14 +129,27 @@ u64 td_sim_interrupted_since(const struct td_sim_calls *before)
 	return sum;
 }
 
-u64 td_sim_trap_cycles(void)
+void td_sim_read_trap(struct td_sim_trap *trap)
 {
 	FILE *f = td_sim_open("trap_cycles", "r");
-	u64 cycles;
 
-	TEST_ASSERT(fscanf(f, "%lu", &cycles) == 1, "The cost of a trap is unknown");
+	TEST_ASSERT(fscanf(f, "%lu %lu", &trap->irqs_on, &trap->irqs_off) == 2,
+		    "The cost of a trap is unknown");
 	fclose(f);
-	return cycles;
+}
+
+u64 td_sim_cycles_between(const struct td_sim_calls *before, const struct td_sim_calls *after,
+			  const struct td_sim_trap *trap)
+{
+	u64 cycles = 0, calls = 0, irqs_off = 0;
+	int i;
+
+	for (i = 0; i < TD_SIM_NR_LEAVES; i++) {
+		calls += after->calls[i] - before->calls[i];
+		irqs_off += after->irqs_off[i] - before->irqs_off[i];
+		cycles += after->cycles[i] - before->cycles[i];
+	}
+	return cycles + (calls - irqs_off) * trap->irqs_on + irqs_off * trap->irqs_off;
 }
 
 void td_sim_set_null_cipher(bool on)

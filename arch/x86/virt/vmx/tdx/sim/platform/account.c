@@ -3,17 +3,14 @@
  * Accounts of SEAMCALLs, for benchmarks of the host: what each leaf costs, and
  * which pages the last memory bundle went through.
  *
- *   leaf_cycles	calls of each leaf, how many of them were interrupted, and
- *			the TSC cycles from the start of the emulation to its end
- *   trap_cycles	TSC cycles that a SEAMCALL takes on top of that, as the CPU
- *			raises #UD instead of executing it
+ *   leaf_cycles	calls of each leaf, how many of them were interrupted, how
+ *			many were made with interrupts disabled, and the TSC cycles
+ *			from the start of the emulation to its end; trap.c tells
+ *			what a SEAMCALL takes on top of that
  *   last_bundle	the lists of the last EXPORT.MEM or IMPORT.MEM that
  *			completed
  */
 #include <linux/debugfs.h>
-#include <linux/errno.h>
-#include <linux/irqflags.h>
-#include <linux/minmax.h>
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
@@ -24,14 +21,13 @@
 #include "mig.h"
 #include "platform.h"
 
-#define TRAP_SAMPLES	256
-
 /* The rest of a completion status says what it is about. */
 #define STATUS_CODE	GENMASK_ULL(63, 32)
 
 struct leaf_account {
 	u64 calls;
 	u64 interrupted;
+	u64 irqs_off;
 	u64 cycles;
 };
 
@@ -81,10 +77,11 @@ static void account_bundle(u16 leaf, const u64 *r)
 }
 
 /*
- * The emulation of @leaf began at @start and left @regs.  Runs with interrupts
- * disabled, like all of it.
+ * The emulation of @leaf, which was called with interrupts enabled or not, began at
+ * @start and left @regs.  Runs with interrupts disabled, like all of it.
  */
-void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs)
+void sim_account_seamcall(u16 leaf, bool irqs_enabled, u64 start,
+			  const struct tdx_sim_regs *regs)
 {
 	u64 status = regs->r[RAX] & STATUS_CODE;
 	struct leaf_account *account;
@@ -99,7 +96,14 @@ void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs)
 	account->calls++;
 	if (status == SIM_INTERRUPTED_RESUMABLE || status == SIM_INTERRUPTED_BUSY)
 		account->interrupted++;
+	if (!irqs_enabled)
+		account->irqs_off++;
 	account->cycles += rdtsc() - start;
+}
+
+u64 sim_account_cycles(u16 leaf)
+{
+	return this_cpu_read(sim_leaf_accounts[leaf].cycles);
 }
 
 static int leaf_cycles_show(struct seq_file *m, void *unused)
@@ -113,66 +117,16 @@ static int leaf_cycles_show(struct seq_file *m, void *unused)
 			account = per_cpu_ptr(&sim_leaf_accounts[leaf], cpu);
 			sum.calls += READ_ONCE(account->calls);
 			sum.interrupted += READ_ONCE(account->interrupted);
+			sum.irqs_off += READ_ONCE(account->irqs_off);
 			sum.cycles += READ_ONCE(account->cycles);
 		}
 		if (sum.calls)
-			seq_printf(m, "host %d calls=%llu interrupted=%llu cycles=%llu\n", leaf,
-				   sum.calls, sum.interrupted, sum.cycles);
+			seq_printf(m, "host %d calls=%llu interrupted=%llu irqs_off=%llu cycles=%llu\n",
+				   leaf, sum.calls, sum.interrupted, sum.irqs_off, sum.cycles);
 	}
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(leaf_cycles);
-
-/* A leaf that does next to nothing; its result is of no interest. */
-static void seamcall_sys_rd(void)
-{
-	register unsigned long r8 asm("r8") = 0;
-	unsigned long rax = LEAF_SYS_RD, rcx = 0, rdx = 0;
-
-	asm volatile(".byte 0x66, 0x0f, 0x01, 0xcf"
-		     : "+a" (rax), "+c" (rcx), "+d" (rdx), "+r" (r8)
-		     : : "r9", "r10", "r11", "cc", "memory");
-}
-
-/* The least of many: the CPU of an emulator is interrupted at any time. */
-static u64 measure_trap(void)
-{
-	struct leaf_account *account;
-	u64 start, inside, least = U64_MAX;
-	int i;
-
-	lockdep_assert_irqs_disabled();
-
-	account = this_cpu_ptr(&sim_leaf_accounts[LEAF_SYS_RD]);
-	for (i = 0; i < TRAP_SAMPLES; i++) {
-		inside = READ_ONCE(account->cycles);
-		start = rdtsc();
-		seamcall_sys_rd();
-		start = rdtsc() - start;
-		inside = READ_ONCE(account->cycles) - inside;
-		least = min(least, start - inside);
-	}
-	return least;
-}
-
-static int trap_cycles_show(struct seq_file *m, void *unused)
-{
-	unsigned long flags;
-	u64 cycles = 0;
-
-	local_irq_save(flags);
-	if (sim_cpu_in_vmx_operation())
-		cycles = measure_trap();
-	local_irq_restore(flags);
-
-	/* Until kvm-intel is loaded no CPU can make a SEAMCALL. */
-	if (!cycles)
-		return -ENODEV;
-
-	seq_printf(m, "%llu\n", cycles);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(trap_cycles);
 
 static void *last_bundle_start(struct seq_file *m, loff_t *pos)
 {
@@ -210,6 +164,5 @@ DEFINE_SEQ_ATTRIBUTE(last_bundle);
 void __init sim_account_debugfs(struct dentry *dir)
 {
 	debugfs_create_file("leaf_cycles", 0400, dir, NULL, &leaf_cycles_fops);
-	debugfs_create_file("trap_cycles", 0400, dir, NULL, &trap_cycles_fops);
 	debugfs_create_file("last_bundle", 0400, dir, NULL, &last_bundle_fops);
 }

@@ -19,7 +19,7 @@
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels
  *
- * See account.c for what benchmarks read, and fail.c for fault injection.
+ * See account.c and trap.c for what benchmarks read, and fail.c for fault injection.
  *
  * Nothing here takes a lock of the model, which would make the host meet a BUSY
  * that no module returns: what is shown may be in the middle of a change.
@@ -330,6 +330,7 @@ static int __init sim_debugfs_init(void)
 	debugfs_create_file("ept_levels", 0600, dir, NULL, &ept_levels_fops);
 	sim_td_params_debugfs(dir);
 	sim_account_debugfs(dir);
+	sim_trap_debugfs(dir);
 	sim_env_debugfs(dir);
 	sim_fail_debugfs();
 	return 0;

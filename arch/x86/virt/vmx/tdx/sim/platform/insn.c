@@ -108,7 +108,7 @@ static bool emulate_seamcall(struct insn *insn, struct pt_regs *pt)
 		       "tdx_sim: SEAMCALL leaf %u has changed RBP, which the kernel does not save\n",
 		       leaf);
 	copy_to_ptregs(pt, &regs);
-	sim_account_seamcall(leaf, start, &regs);
+	sim_account_seamcall(leaf, pt->flags & X86_EFLAGS_IF, start, &regs);
 	return true;
 }
 

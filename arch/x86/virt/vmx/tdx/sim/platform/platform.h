@@ -85,8 +85,14 @@ void sim_td_params_change(u64 hpa);
 void sim_td_params_debugfs(struct dentry *dir);
 
 /* account.c */
-void sim_account_seamcall(u16 leaf, u64 start, const struct tdx_sim_regs *regs);
+void sim_account_seamcall(u16 leaf, bool irqs_enabled, u64 start,
+			  const struct tdx_sim_regs *regs);
+/* Cycles of the calls of @leaf on this CPU so far. */
+u64 sim_account_cycles(u16 leaf);
 void sim_account_debugfs(struct dentry *dir);
+
+/* trap.c */
+void sim_trap_debugfs(struct dentry *dir);
 
 /* svm.c */
 bool sim_svm_supported(void);
