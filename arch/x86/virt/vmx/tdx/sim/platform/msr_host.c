@@ -37,6 +37,7 @@
 #define TME_ALGORITHMS		(BIT_ULL(0) | BIT_ULL(2))
 #define TME_CAP_MAX_KEYS_SHIFT	36
 
+/* Ascending. */
 static const struct sim_host_msr {
 	u32 msr;
 	u64 value;
@@ -90,15 +91,17 @@ u64 tdx_sim_host_msr(u32 msr)
 	}
 }
 
+/* Costs next to nothing for those that KVM accesses whenever a TD runs. */
 static const struct sim_host_msr *find_host_msr(u32 msr)
 {
-	int i;
+	const struct sim_host_msr *m;
 
-	for (i = 0; i < ARRAY_SIZE(host_msrs); i++) {
-		if (host_msrs[i].msr == msr)
-			return &host_msrs[i];
-	}
-	return NULL;
+	if (msr > host_msrs[ARRAY_SIZE(host_msrs) - 1].msr)
+		return NULL;
+
+	for (m = host_msrs; m->msr < msr; m++)
+		;
+	return m->msr == msr ? m : NULL;
 }
 
 /* The engine owns EFER.SVME: not seen by the kernel, not cleared by it. */
