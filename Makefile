@@ -16,6 +16,9 @@
 #   make fail-nth     each allocation and SEAMCALL of a migration fails once
 #                     (TEST=name of one scenario); takes long
 #   make bench        measure what a migration costs in KVM, beside the limits
+#   make count        count the instructions of a migration in KVM, and compare
+#                     them with the last ones (UPDATE=1 to accept them; TRACE=1
+#                     to see in which functions they are)
 #   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model
@@ -48,7 +51,7 @@ DEBUG	:= $(BUILD)/kernel-debug
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth test-debug bench conformance static series series-check stack unstack rebase \
+.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth test-debug bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -95,6 +98,9 @@ test-debug: tree
 
 bench: kernel
 	@vmtest/bench.sh $(KERNEL)
+
+count: kernel
+	@vmtest/count.sh $(KERNEL)
 
 host: host-deps kernel
 	@host/root.sh

@@ -98,6 +98,7 @@ part "the module model: 20 seconds of fuzzing" fuzz
 part "static checks" "$TOP/vmtest/static.sh" "$obj"
 part "the machine" "$TOP/vmtest/test.sh" "$obj"
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
+part "the instructions of a migration in KVM" "$TOP/vmtest/count.sh" "$obj"
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \
 	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
 part "the mails of QEMU: the end of the series, checkpatch, maintainers, headers" \

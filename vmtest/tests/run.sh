@@ -417,6 +417,30 @@ limits "half a line is no progress" "^# failure: test: no progress within 1 seco
 limits "a test that talks for ever is killed" "^# failure: test: no end within 10 seconds" \
 	'while :; do echo still here; sleep 0.2; done'
 
+# ---------------------------------------------------------------------- the counts
+
+# counts NAME TOTALS FIGURES [MADE-BY]: compare FIGURES, as "WHAT BATCH NUMBER;...", with
+# a list; the last line must be TOTALS and the exit status must fit.
+counts() {
+	local name=$1 totals=$2 out ret=0 spoilt=0
+	tr ' ;' '\t\n' <<<"made by gcc and QEMU;export 1 100.0;export 8 20.0" |
+		sed "1s/.*/made by gcc and QEMU\t1 2/" >"$work/counts.list"
+	tr ' ;' '\t\n' <<<"$3" | sed 's/^/count\t/; s/$/\t0/' >"$work/counts"
+	out=$(awk -v made_by="${4:-1 2}" -f "$TOP/vmtest/counts.awk" "$work/counts.list" "$work/counts") || ret=$?
+	[ "$(tail -n 1 <<<"$out")" = "$totals" ] || spoilt=1
+	case $totals in *', 0 failed') [ $ret -eq 0 ] ;; *) [ $ret -ne 0 ] ;; esac || spoilt=1
+	verdict "$name" $spoilt "$out"
+}
+
+counts "the same counts pass" "2 passed, 0 failed" "export 1 100.0;export 8 20.0"
+counts "a count may grow by 3 %, or shrink" "2 passed, 0 failed" "export 1 103.0;export 8 2.0"
+counts "a count that grows by more fails" "1 passed, 1 failed" "export 1 103.1;export 8 20.0"
+counts "a count that is missing fails" "1 passed, 1 failed" "export 1 100.0"
+counts "a count that nobody has accepted fails" "2 passed, 1 failed" \
+	"export 1 100.0;export 8 20.0;import 1 1.0"
+counts "other tools may make it 25 %" "2 passed, 0 failed" "export 1 125.0;export 8 20.0" "3 2"
+counts "and no more" "1 passed, 1 failed" "export 1 126.0;export 8 20.0" "3 2"
+
 # ---------------------------------------------------------------------- the lists
 
 # A program that is gone may have left a binary, so that nothing else would notice.

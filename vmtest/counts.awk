@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+# Compare the figures of tdx_mig_count with those of counts.list, a file each: print them,
+# what has changed, and the goals.  The last line is the totals.
+# Variables: made_by, the versions of compiler and emulator.
+
+BEGIN {
+	FS = "\t"
+	# Of what should not differ at all, so that a change of the base kernel passes.
+	limit = 3
+}
+
+FNR == NR {
+	if (/^#/)
+		next
+	if ($1 == "made by gcc and QEMU") {
+		# Other compilers generate other code, but not that much worse.
+		if ($2 != made_by) {
+			limit = 25
+			printf "counts.list was made by gcc and QEMU %s, these figures by %s\n\n", $2, made_by
+		}
+		next
+	}
+	last[$1, $2] = $3
+	next
+}
+
+FNR == 1 {
+	printf "%-42s %5s %10s %10s %8s %6s\n", "instructions in KVM, per page or call",
+		"batch", "now", "last", "change", "goal"
+}
+
+{
+	key = $2 SUBSEP $3
+	verdict = ""
+	if (!(key in last)) {
+		change = "new"
+		verdict = "FAIL not in counts.list"
+	} else {
+		percent = ($4 - last[key]) * 100 / last[key]
+		change = sprintf("%+.1f %%", percent)
+		if (percent > limit)
+			verdict = sprintf("FAIL more than %d %%", limit)
+	}
+	goal = $5 ? $5 : ""
+	if (goal != "" && verdict == "")
+		verdict = $4 <= goal ? "reached" : "missed"
+	if (verdict ~ /^FAIL/)
+		failed++
+	else
+		passed++
+	printf "%-42s %5d %10.1f %10s %8s %6s  %s\n", $2 == what ? "" : $2, $3, $4, last[key],
+		change, goal, verdict
+	what = $2
+	delete last[key]
+}
+
+END {
+	for (key in last) {
+		split(key, part, SUBSEP)
+		printf "FAIL %s, batch of %d: no figure any more\n", part[1], part[2]
+		failed++
+	}
+	printf "%d passed, %d failed\n", passed, failed
+	exit failed ? 1 : 0
+}
