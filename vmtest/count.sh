@@ -3,7 +3,7 @@
 # Count the instructions that a migration takes in KVM, and compare them with those of
 # counts.list, which has the last ones that were accepted.  The machine has a CPU whose
 # TSC counts instructions, so each run gives the same figures, whatever else the host
-# does.  One that has grown by more than 3 % is a failure.
+# does.  One that has grown by more than 3 % is a failure, or 10 % if pages are allocated.
 #
 # Usage: count.sh OBJDIR
 # Environment: UPDATE=1 accepts the figures; TRACE=1 also tells in which functions they

@@ -441,6 +441,18 @@ counts "a count that nobody has accepted fails" "2 passed, 1 failed" \
 counts "other tools may make it 25 %" "2 passed, 0 failed" "export 1 125.0;export 8 20.0" "3 2"
 counts "and no more" "1 passed, 1 failed" "export 1 126.0;export 8 20.0" "3 2"
 
+# allocation NAME TOTALS FIGURE: the same of a row that allocates pages, and was 100.
+allocation() {
+	local out
+	printf 'made by gcc and QEMU\t1 2\nIMPORT_MEM, new page\t64\t100.0\n' >"$work/counts.list"
+	printf 'count\tIMPORT_MEM, new page\t64\t%s\t0\n' "$3" >"$work/counts"
+	out=$(awk -v made_by="1 2" -f "$TOP/vmtest/counts.awk" "$work/counts.list" "$work/counts" || true)
+	[ "$(tail -n 1 <<<"$out")" = "$2" ] && verdict "$1" 0 || verdict "$1" 1 "$out"
+}
+
+allocation "a count of what allocates pages may grow by 10 %" "1 passed, 0 failed" 110.0
+allocation "and no more than that" "0 passed, 1 failed" 110.1
+
 # ---------------------------------------------------------------------- the lists
 
 # A program that is gone may have left a binary, so that nothing else would notice.
