@@ -288,6 +288,15 @@ static void test_ids(void)
 		  "an id of ones asks for the first field, whatever its context");
 	tap_equal(args.rdx, 0x8010000000000001ULL, "and gets it");
 
+	/* SERVTD_HASH, without bits that a look-up ignores. */
+	args = (struct fx_args){ .rcx = pair.src.tdr, .rdx = 0x1910000000000000ULL };
+	tap_equal(fx_seamcall(LEAF_MNG_RD | RD_VERSION_1, &args), 0,
+		  "an id may lack the size and the uppermost bit");
+	tap_equal(args.rdx, 0x1910000000000001ULL, "and so does that of the next element");
+	args = (struct fx_args){ .rcx = pair.src.tdr, .rdx = 0x1910000000000005ULL };
+	fx_expect_success("MNG.RD", fx_seamcall(LEAF_MNG_RD | RD_VERSION_1, &args));
+	tap_equal(args.rdx, 0x9910000100000006ULL, "but not that of the next field");
+
 	args = (struct fx_args){ .rdx = ~CONTEXT };
 	tap_equal(fx_tdcall(pair.src.tdr, TDG_VM_RD | RD_VERSION_1, &args),
 		  SIM_METADATA_FIRST_FIELD_ID_IN_CONTEXT, "so does a guest");

@@ -378,9 +378,8 @@ static void xapic_status(struct sim_td *td)
 
 static void test_immutable_values(void)
 {
-	tap_equal(start_with(two_servtds) & CODE_MASK,
-		  is_1_5_05() ? SIM_METADATA_FIELD_VALUE_NOT_VALID | SIM_FATAL : 0,
-		  "two service TDs are %s", is_1_5_05() ? "refused" : "accepted");
+	tap_equal(start_with(two_servtds) & CODE_MASK, 0,
+		  "how many service TDs the source has is not judged");
 	tap_equal(start_with(slow_tsc) & CODE_MASK,
 		  is_1_5_05() ? SIM_METADATA_FIELD_VALUE_NOT_VALID | SIM_FATAL : 0,
 		  "a TSC of 75 MHz is %s", is_1_5_05() ? "refused" : "imported");

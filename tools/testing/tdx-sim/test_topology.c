@@ -115,6 +115,7 @@ static void test_values(void)
 {
 	static const struct level good[] = GOOD;
 	struct level bad[] = GOOD;
+	struct sim_td probed;
 	u64 rcx;
 
 	init_with(good, ARRAY_SIZE(good), &rcx);
@@ -125,6 +126,11 @@ static void test_values(void)
 	tap_equal(half_of(0xb, 1, ECX_EDX) >> 8 & 0xff, LEVEL_CORE, "and ends with core");
 	tap_equal(half_of(0xb, 2, EAX_EBX) | half_of(0xb, 2, ECX_EDX), 0,
 		  "there is no third level");
+
+	probe_td(td.tdr, &probed);
+	probed.cpuid->valid[cpuid_index(0xb, 0)] = false;
+	tap_equal(cpuid_import_topology(&probed), 0, "an import need not have CPUID 0xB");
+	tap_ok(!probed.cpuid->valid[cpuid_index(0xb, 0)], "and 0x1F does not make it valid then");
 
 	bad[1].shift = 32;
 	tap_equal(init_with(bad, ARRAY_SIZE(bad), &rcx), SIM_OPERAND_INVALID | OPND_CPUID_CONFIG,

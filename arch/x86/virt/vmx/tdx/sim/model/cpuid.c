@@ -92,11 +92,16 @@ static void cpuid_native(unsigned int index, u32 values[NR_VALUES])
 	tdx_sim_host_cpuid(row->leaf, row->subleaf == NONE ? 0 : row->subleaf, values);
 }
 
+static void cpuid_put(struct sim_td *td, unsigned int index, const u32 values[NR_VALUES])
+{
+	td->cpuid->values[index][0] = values[EAX] | (u64)values[EBX] << 32;
+	td->cpuid->values[index][1] = values[ECX] | (u64)values[EDX] << 32;
+}
+
 static void cpuid_store(struct sim_td *td, unsigned int index, const u32 values[NR_VALUES])
 {
 	td->cpuid->valid[index] = !cpuid_faults(index);
-	td->cpuid->values[index][0] = values[EAX] | (u64)values[EBX] << 32;
-	td->cpuid->values[index][1] = values[ECX] | (u64)values[EDX] << 32;
+	cpuid_put(td, index, values);
 }
 
 static void cpuid_unpack(const u64 halves[2], u32 values[NR_VALUES])
@@ -379,6 +384,7 @@ static bool cpuid_topology_levels(struct sim_td *td, bool native,
 /*
  * Check CPUID 0x1F and make 0xB of it, which has no level above the cores: the
  * second one takes whatever the last level of 0x1F has, also if that is unused.
+ * That does not make 0xB valid if an import has left it out.
  */
 static u64 cpuid_derive_topology(struct sim_td *td, bool may_be_native)
 {
@@ -393,12 +399,12 @@ static u64 cpuid_derive_topology(struct sim_td *td, bool may_be_native)
 		if (type == TOPOLOGY_END ? !has_cores : type <= last || type >= TOPOLOGY_NR_TYPES)
 			return SIM_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED;
 		if (type == TOPOLOGY_SMT)
-			cpuid_store(td, cpuid_index(0xb, 0), level);
+			cpuid_put(td, cpuid_index(0xb, 0), level);
 		has_cores = has_cores || type == TOPOLOGY_CORE;
 		last = type;
 		level[ECX] &= ~TOPOLOGY_TYPE;
 		level[ECX] |= FIELD_PREP(TOPOLOGY_TYPE, TOPOLOGY_CORE);
-		cpuid_store(td, cpuid_index(0xb, 1), level);
+		cpuid_put(td, cpuid_index(0xb, 1), level);
 	}
 	return SIM_SUCCESS;
 }

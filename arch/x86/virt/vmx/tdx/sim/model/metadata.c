@@ -299,15 +299,21 @@ u64 md_write(const struct md_target *t, u64 id, u64 value, u64 mask, u64 *old)
 
 u64 md_next_readable(const struct md_target *t, u64 id)
 {
+	const struct md_row *row = NULL;
 	struct md_pos pos;
 
-	if (md_is_none(id))
+	if (md_is_none(id)) {
 		md_first(t->context, &pos);
-	else if (md_seek(t->context, id, &pos))
+	} else if (md_seek(t->context, id, &pos)) {
+		row = pos.row;
 		md_advance(t->context, &pos, 1);
+	}
 	while (pos.row && !md_read_mask(pos.row, t->who))
 		md_enter_row(t->context, pos.nr + 1, &pos);
-	return pos.id;
+	if (!pos.row || pos.row != row)
+		return pos.id;
+	/* What a look-up ignores stays as the caller has it, up to the end of the row. */
+	return (id & ~(MD_ID_CODE | MD_ID_CONTEXT)) | (pos.id & (MD_ID_CODE | MD_ID_CONTEXT));
 }
 
 /* The common end of the RD leaves: value in R8, id of the next field in RDX. */

@@ -250,13 +250,6 @@ static u64 set_mig_version(const struct md_target *t, const struct md_field *f, 
 	return *value ? SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
-/* Neither the number of bindings nor what they are is taken over. */
-static u64 load_servtd_num(const struct md_target *t, const struct md_field *f,
-			   const u64 *values, u64 mask)
-{
-	return values[0] == SIM_MAX_SERVTDS ? MD_STORED : SIM_METADATA_FIELD_VALUE_NOT_VALID;
-}
-
 static u64 load_servtd_binding(const struct md_target *t, const struct md_field *f,
 			       const u64 *values, u64 mask)
 {
@@ -429,9 +422,9 @@ static const struct md_row state_rows[] = {
 #define SERVTD_HASH(_import) \
 	{ 0x9910000300000000, SHA384, IN_TDCS(servtd_hash), .phase = MD_IMMUTABLE, \
 	  .import = _import, .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD }
-#define SERVTD_NUM(_load) \
-	{ 0x9910000100000006, ONE, IN_TDCS(servtd_num), MUST_BE_IMMUTABLE, \
-	  .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD, .load = _load }
+#define SERVTD_NUM(_import) \
+	{ 0x9910000100000006, ONE, IN_TDCS(servtd_num), .phase = MD_IMMUTABLE, \
+	  .import = _import, .access = MD_R_HOST | MD_R_GUEST | MD_R_SERVTD }
 #define SERVTD_BINDINGS(_import, _load) \
 	{ 0x9910000300000080, .fields = SIM_MAX_SERVTDS, .elements = 16, IN_TDCS(servtd), \
 	  .phase = MD_MUTABLE, .import = _import, .access = MD_R_HOST | MD_R_GUEST, \
@@ -439,13 +432,13 @@ static const struct md_row state_rows[] = {
 
 static const struct md_row servtd_1_5_01[] = {
 	SERVTD_HASH(MD_REQUIRED),
-	SERVTD_NUM(NULL),
+	SERVTD_NUM(MD_REQUIRED),
 	SERVTD_BINDINGS(MD_OPTIONAL, load_servtd_binding),
 };
 
 static const struct md_row servtd_1_5_05[] = {
 	SERVTD_HASH(MD_IGNORED),
-	SERVTD_NUM(load_servtd_num),
+	SERVTD_NUM(MD_PRESENT),
 	SERVTD_BINDINGS(MD_IGNORED, NULL),
 };
 
