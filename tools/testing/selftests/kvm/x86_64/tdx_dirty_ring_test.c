@@ -645,6 +645,10 @@ static void migrate(u32 nr_entries)
 			memset(bitmap, 0, sizeof(bitmap));
 			rounds++;
 		}
+		/* A small ring gets full if nobody harvests it, however slow the guest is. */
+		while (nr_entries < MEM_PAGES && !READ_ONCE(runner.nr_full) &&
+		       !READ_ONCE(runner.done))
+			usleep(1000);
 		/*
 		 * Who never rests blocks a page again before the write that has
 		 * faulted on it gets through, again and again.
