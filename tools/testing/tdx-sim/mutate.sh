@@ -24,8 +24,11 @@ replay()
 		return
 	fi
 	for profile in $profiles; do
-		"$out/build/plain/tdx_replay" --profile "$profile" "$traces" 2> /dev/null | tail -n 1
-	done | awk '{ passed += $1; failed += $3 } END { print passed " passed, " failed " failed" }'
+		"$out/build/plain/tdx_replay" --profile "$profile" "$traces" 2> /dev/null |
+			tail -n 1
+	done | awk '
+		{ passed += $1; failed += $3 }
+		END { print passed " passed, " failed " failed" }'
 }
 
 report()
