@@ -110,7 +110,7 @@ bool confidential_check_migration(Error **errp)
     return true;
 }
 
-/* What was under way can be exported only once. */
+/* What was lost with the connection is not exported once more. */
 bool confidential_check_recovery(Error **errp)
 {
     if (migration_confidential()) {

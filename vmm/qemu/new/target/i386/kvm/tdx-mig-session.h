@@ -72,6 +72,8 @@ typedef struct TdxMigration {
     QemuCond reply_cond;
     bool replies_ended;
     bool ready;
+    /* It has said why it gives up. */
+    bool given_up;
     uint8_t key[TDX_MIGTD_MAX_MESSAGE];
     size_t key_size;
     bool has_abort_token;

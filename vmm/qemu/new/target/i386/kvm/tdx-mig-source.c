@@ -101,6 +101,7 @@ static void tdx_mig_reset_replies(void)
     QEMU_LOCK_GUARD(&tdx_mig.mutex);
     tdx_mig.replies_ended = false;
     tdx_mig.ready = false;
+    tdx_mig.given_up = false;
     tdx_mig.key_size = 0;
     tdx_mig.has_abort_token = false;
     g_array_set_size(tdx_mig.revoked, 0);
@@ -465,7 +466,11 @@ void tdx_migration_reply_received(ConfidentialGuestSupport *cgs,
         memcpy(tdx_mig.abort_token, buf + 1, TDX_MIG_MBMD_SIZE);
         tdx_mig.has_abort_token = true;
     } else if (size > 1 && buf[0] == TDX_MIG_REPLY_ERROR) {
-        migration_confidential_failed((const char *)buf + 1, size - 1);
+        /* The first one counts; there may be any number of them. */
+        if (!tdx_mig.given_up) {
+            tdx_mig.given_up = true;
+            migration_confidential_failed((const char *)buf + 1, size - 1);
+        }
     } else {
         warn_report("TDX migration: unknown message of the destination");
     }
