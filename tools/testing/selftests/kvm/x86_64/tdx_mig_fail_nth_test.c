@@ -36,8 +36,9 @@
 /* Longer than KVM waits where it can fail, shorter than where it cannot. */
 #define LONG			4000U
 /*
- * The same, but an interrupted command ends well.  After the commit there is no way back
- * if it does not: IMPORT_MEM fails with EIO, and the guest lacks the pages.
+ * The same, but an interrupted command ends well: each call of the TDX module processes a
+ * page, so that a list of 512 is never interrupted as often as KVM refuses to go on.  After
+ * the commit there would be no way back.
  */
 #define LONG_WITHOUT_RETURN	1000U
 
