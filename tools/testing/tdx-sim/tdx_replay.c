@@ -26,7 +26,7 @@ struct failure_group {
 };
 
 static struct {
-	bool verbose, summary, list_failures, poison, sys_disable;
+	bool verbose, summary, list_failures, poison, linux_host;
 	const struct tdx_sim_profile *profile;
 	const char *id;
 } options;
@@ -209,7 +209,8 @@ static void run_all(void)
 	struct trace_test *t;
 
 	platform.profile = options.profile;
-	platform.sys_disable = options.sys_disable;
+	platform.sys_disable = options.linux_host;
+	platform.topology_enum = options.linux_host;
 	for (f = trace_files(); f; f = f->next) {
 		for (t = f->tests; f->selected && t; t = t->next) {
 			if (!options.id || !strcmp(options.id, t->id))
@@ -294,7 +295,7 @@ static void parse_options(int argc, char **argv)
 			}
 			break;
 		case 'L':
-			options.sys_disable = true;
+			options.linux_host = true;
 			break;
 		case 'h':
 			usage(stdout);

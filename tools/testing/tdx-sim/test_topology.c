@@ -21,6 +21,8 @@
 #define FIELD_TD_CTLS		0x9110000300000017ULL
 #define FIELD_TOPOLOGY		0x9110000000000019ULL
 #define FIELD_X2APIC_IDS	0x9c10000200000000ULL
+#define FIELD_FEATURES0		0x0a00000300000008ULL
+#define FIELD_MAX_VCPUS_PER_TD	0x9900000100000008ULL
 
 static struct fx_td td;
 
@@ -248,6 +250,36 @@ static void test_older(void)
 	tap_ok(fx_tdcall(td.tdr, TDG_VM_WR, &args), "nor a bit to turn the topology on");
 }
 
+static u64 sys_rd(u64 field)
+{
+	struct fx_args args = { .rdx = field };
+
+	return fx_seamcall(LEAF_SYS_RD, &args) ? RD_ALL : args.r8;
+}
+
+/* A host that insists on ids gets them accepted, and that is all. */
+static void test_older_for_linux(void)
+{
+	struct fx_args args;
+	u64 features0 = sys_rd(FIELD_FEATURES0);
+
+	sim_module.platform.topology_enum = true;
+	tap_equal(sys_rd(FIELD_FEATURES0), features0 | SIM_FEATURES0_TOPOLOGY_ENUM,
+		  "for Linux, 1.5.01 has TOPOLOGY_ENUM");
+	tap_equal(sys_rd(FIELD_MAX_VCPUS_PER_TD), U16_MAX, "and MAX_VCPUS_PER_TD");
+	td.nr_vps = 0;
+	tap_equal(vp_init(fx_vp_create(&td), BIT_ULL(32)), SIM_OPERAND_INVALID | R8,
+		  "ids have 32 bits");
+	tap_equal(vp_init(fx_vp_create(&td), 7), 0, "VP.INIT takes an id");
+	tap_equal(vp_init(fx_vp_create(&td), 7), 0, "or the same once more");
+	args = (struct fx_args){ .rcx = td.tdr, .rdx = FIELD_X2APIC_IDS };
+	tap_equal(fx_seamcall(LEAF_MNG_RD, &args), SIM_METADATA_FIELD_ID_INCORRECT,
+		  "no one is told");
+	args = (struct fx_args){ .rdx = FIELD_TD_CTLS, .r8 = 2, .r9 = 2 };
+	tap_ok(fx_tdcall(td.tdr, TDG_VM_WR, &args), "the guest has no topology");
+	sim_module.platform.topology_enum = false;
+}
+
 /* ---------------------------------------------------------------- migration */
 
 static struct fx_pair pair;
@@ -311,5 +343,6 @@ int main(void)
 	test_guest();
 	test_migration();
 	test_older();
+	test_older_for_linux();
 	return tap_done();
 }

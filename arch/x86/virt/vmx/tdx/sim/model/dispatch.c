@@ -154,7 +154,7 @@ bool sim_op_state_allows(u16 leaf, u32 op_state)
 static bool leaf_takes_version(u16 leaf)
 {
 	if (leaf == LEAF_VP_INIT)
-		return sim_profile()->topology;
+		return sim_has_topology_enum();
 	return leaf < SIM_NR_LEAVES && (leaves[leaf].flags & LEAF_VERSIONS);
 }
 

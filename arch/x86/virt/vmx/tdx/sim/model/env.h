@@ -129,6 +129,8 @@ struct tdx_sim_profile;
  * @ept_levels: Levels of the processor's EPT, 4 if not set; with 5, TDs may have
  *	either number
  * @sys_disable: TDH.SYS.DISABLE exists, which no profile has
+ * @topology_enum: Each profile has what Linux cannot do without: TOPOLOGY_ENUM in
+ *	TDX_FEATURES0, MAX_VCPUS_PER_TD, and VP.INIT with an x2APIC id
  */
 struct tdx_sim_platform {
 	const struct tdx_sim_profile *profile;
@@ -140,6 +142,7 @@ struct tdx_sim_platform {
 	u16 nr_packages;
 	u8 ept_levels;
 	bool sys_disable;
+	bool topology_enum;
 };
 
 /* The mapped 4 KiB page at @hpa (KeyID bits stripped), NULL if no RAM is there. */

@@ -11,7 +11,7 @@ static const struct md_table *const *md_tables(enum md_context context)
 
 	switch (context) {
 	case MD_CTX_SYS:
-		return fields->sys;
+		return sim_has_topology_enum() ? tdx_sim_profile_1_5_05.fields.sys : fields->sys;
 	case MD_CTX_TD:
 		return fields->td;
 	default:

@@ -23,6 +23,8 @@
 static u64 get_features0(const struct md_target *t, const struct md_field *f, u64 *value)
 {
 	*value = sim_profile()->features0;
+	if (sim_has_topology_enum())
+		*value |= SIM_FEATURES0_TOPOLOGY_ENUM;
 	return SIM_SUCCESS;
 }
 

@@ -718,7 +718,13 @@ u64 sim_break_down(void);
 
 static inline const struct tdx_sim_profile *sim_profile(void)
 {
-	return sim_module.platform.profile;
+	return READ_ONCE(sim_module.platform.profile);
+}
+
+/* Can the host tell the x2APIC ids?  Whether a guest sees them is up to the profile. */
+static inline bool sim_has_topology_enum(void)
+{
+	return sim_profile()->topology || sim_module.platform.topology_enum;
 }
 
 /* --------------------------------------------------------- entry points */

@@ -20,7 +20,6 @@
 #define FEATURE_FMS_CONFIG		BIT_ULL(17)
 #define FEATURE_NO_RBP_MOD		BIT_ULL(18)
 #define FEATURE_L2_TLB_INVD_OPT		BIT_ULL(19)
-#define FEATURE_TOPOLOGY_ENUM		BIT_ULL(20)
 #define FEATURES0							\
 	(FEATURE_TD_MIGRATION | FEATURE_TD_PRESERVING | FEATURE_SERVICE_TD |	\
 	 FEATURE_TDG_VP_RDWR | FEATURE_RELAXED_MEM_LOCKS | FEATURE_CPUID_VE |	\
@@ -78,7 +77,7 @@ const struct tdx_sim_profile tdx_sim_profile_1_5_01 = {
 const struct tdx_sim_profile tdx_sim_profile_1_5_05 = {
 	.name = "1.5.05",
 	.update_version = 5,
-	.features0 = FEATURES0 | FEATURE_TOPOLOGY_ENUM,
+	.features0 = FEATURES0 | SIM_FEATURES0_TOPOLOGY_ENUM,
 	.attributes = SIM_ATTRIBUTES | SIM_ATTR_LASS,
 	.arch_capabilities_one = CAPS_ONE | CAPS_XAPIC_DISABLE_STATUS,
 	.arch_capabilities_zero = CAPS_ZERO,

@@ -8,6 +8,9 @@
 
 #include "env.h"
 
+/* TDX_FEATURES0: MNG.INIT and VP.INIT take the topology of the TD */
+#define SIM_FEATURES0_TOPOLOGY_ENUM	BIT_ULL(20)
+
 struct sim_cpuid_table;
 struct md_table;
 

@@ -163,6 +163,9 @@ static u64 set_x2apic_id(struct sim_call *c, struct sim_td *td, u32 index)
 		sim_atomic_dec32(&td->tdcs->num_vcpus);
 		return SIM_OPERAND_INVALID | R8;
 	}
+	/* Without a topology, nobody can ask for it. */
+	if (!sim_profile()->topology)
+		return SIM_SUCCESS;
 	/* The index of a vCPU that has an id of another one is used up. */
 	for (i = 0; i < index; i++) {
 		if (td->x2apic_ids[i] == id)

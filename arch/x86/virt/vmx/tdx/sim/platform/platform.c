@@ -121,6 +121,7 @@ static int __init tdx_sim_init(void)
 		.nr_tdx_hkids = SIM_NR_TDX_KEYIDS,
 		.profile = sim_boot_profile,
 		.sys_disable = true,
+		.topology_enum = true,
 		.nr_lps = num_possible_cpus(),
 		.nr_packages = topology_max_packages(),
 	};
