@@ -78,7 +78,7 @@ finds "a status that does not exist" "there is no status SEPT_WALKS_FAILED" \
 finds "a status of the module that does not exist" "no status TDX_EXPORTED_PAGES_REMAIN" \
 	$concepts 's/TDX_EXPORTED_DIRTY_PAGES_REMAIN/TDX_EXPORTED_PAGES_REMAIN/'
 finds "a structure that grows" "struct kvm_tdx_capabilities is not what" \
-	$abi 's/__u64 reserved\[244\]/__u64 reserved[250]/'
+	$abi 's/__u64 reserved\[242\]/__u64 reserved[250]/'
 finds "a structure that loses a member" "struct kvm_tdx_servtd_bind is not what" \
 	$uapi '/^struct kvm_tdx_servtd_bind {/,/^}/{/__u64 handle;/d}'
 finds "an enumerator that moves" "enum kvm_tdx_mig_vm_cmd_id is not what" \

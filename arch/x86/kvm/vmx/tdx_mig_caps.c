@@ -2,9 +2,11 @@
 /*
  * Live migration of TDs: what a VMM can know before there is a TD.
  */
+#include <linux/preempt.h>
+
 #include "tdx_mig.h"
 
-static_assert(sizeof(struct kvm_tdx_mig_caps) == 48);
+static_assert(sizeof(struct kvm_tdx_mig_caps) == 64);
 /* The size is part of the interface, and CPUID entries come next. */
 static_assert(offsetof(struct kvm_tdx_capabilities, cpuid) == 256 * sizeof(u64));
 
@@ -18,6 +20,9 @@ void tdx_mig_get_caps(struct kvm_tdx_mig_caps *caps)
 	if (!enable_tdx_mig)
 		return;
 
+	/* All of it from one TDX module: an update, which changes it, stops all CPUs. */
+	guard(preempt)();
+
 	*caps = (struct kvm_tdx_mig_caps) {
 		.flags = KVM_TDX_MIG_CAP_TDVMCALL_SERVICE | KVM_TDX_MIG_CAP_TDVMCALL_MIGTD,
 		/* One stream context is for the way back. */
@@ -29,6 +34,10 @@ void tdx_mig_get_caps(struct kvm_tdx_mig_caps *caps)
 		.immutable_state_pages = td_mig->num_immutable_state_pages,
 		.td_state_pages = td_mig->num_td_state_pages,
 		.vp_state_pages = td_mig->num_vp_state_pages,
+		.module_features0 = sysinfo->features.tdx_features0,
+		.module_major_version = sysinfo->version.major_version,
+		.module_minor_version = sysinfo->version.minor_version,
+		.module_update_version = sysinfo->version.update_version,
 	};
 
 	if (!servtd->max_servtds)

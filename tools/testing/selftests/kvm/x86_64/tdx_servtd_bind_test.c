@@ -17,6 +17,10 @@
 #define SLOT_TOO_LARGE		GENMASK(31, 0)
 #define BAD_ADDRESS		((void *)1UL)
 
+#define TDX_FEATURES0_TD_MIGRATION	BIT(0)
+#define TDX_FEATURES0_SERVICE_TD	BIT(2)
+#define MODULE_VERSION		"/sys/devices/faux/tdx_host/version"
+
 #define NR_MUTUAL_BINDS		200
 
 static u8 report[TD_REPORT_SIZE] __aligned(TD_REPORT_SIZE);
@@ -113,6 +117,20 @@ FIXTURE_TEARDOWN(served)
 
 /* ----------------------------------------------------------------- discovery */
 
+/* The host's own driver tells the version, too. */
+static void check_module_version(const struct kvm_tdx_mig_caps *mig)
+{
+	unsigned int major, minor, update;
+	FILE *f = fopen(MODULE_VERSION, "r");
+
+	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", MODULE_VERSION, errno, strerror(errno));
+	TEST_ASSERT_EQ(fscanf(f, "%u.%u.%u", &major, &minor, &update), 3);
+	fclose(f);
+	TEST_ASSERT_EQ(mig->module_major_version, major);
+	TEST_ASSERT_EQ(mig->module_minor_version, minor);
+	TEST_ASSERT_EQ(mig->module_update_version, update);
+}
+
 TD_TEST(limits_are_known_before_there_is_a_td)
 {
 	struct kvm_vm *vm = td_create_barebones();
@@ -131,6 +149,11 @@ TD_TEST(limits_are_known_before_there_is_a_td)
 		    "A state bundle without pages");
 	TEST_ASSERT_EQ(mig->servtd_attributes_required & ~mig->servtd_attributes_allowed, 0UL);
 	TEST_ASSERT_EQ(mig->reserved, 0);
+	TEST_ASSERT_EQ(mig->reserved1, 0);
+	TEST_ASSERT(mig->module_features0 & TDX_FEATURES0_TD_MIGRATION &&
+		    mig->module_features0 & TDX_FEATURES0_SERVICE_TD,
+		    "TDX_FEATURES0 0x%llx", mig->module_features0);
+	check_module_version(mig);
 	for (i = 0; i < ARRAY_SIZE(caps->reserved); i++)
 		TEST_ASSERT_EQ(caps->reserved[i], 0ULL);
 	free(caps);
