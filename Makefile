@@ -10,7 +10,8 @@
 #
 #   make tree         build/tree: the base kernel with this series
 #   make kernel       build/kernel: the kernel under test, and of the guest
-#   make test         the tests inside the machine alone (TEST=name for one;
+#   make test         the tests inside the machine alone (TEST=names for some;
+#                     PROFILE=1.5.01 for the older version of the TDX module;
 #                     MACHINE=amd for those of VMs that are no TDs)
 #   make kunit        the KUnit tests of the driver alone
 #   make fail-nth     each allocation and SEAMCALL of a migration fails once
@@ -44,7 +45,8 @@ LINUX	?= $(BUILD)/base
 QEMU	?= $(BUILD)/qemu-base
 TEST	?=
 MACHINE ?= intel
-export BUILD MACHINE
+PROFILE ?=
+export BUILD MACHINE PROFILE
 
 KERNEL	:= $(BUILD)/kernel
 DEBUG	:= $(BUILD)/kernel-debug

@@ -2,23 +2,26 @@
 # SPDX-License-Identifier: GPL-2.0
 # Build the tests, boot the machine with them, judge it.
 #
-# Usage: test.sh OBJDIR [TEST]   TEST: one name of the machine's list
-# Environment: SLOW=n multiplies the limits of tests, MACHINE=intel|amd.
+# Usage: test.sh OBJDIR [TESTS]   TESTS: names of the machine's list, a word each
+# Environment: SLOW=n multiplies the limits of tests, MACHINE=intel|amd,
+#	PROFILE=the version of the TDX module that the platform has.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
 only=${2:-}
 slow=${SLOW:-1}
 tests=$BUILD/tests
+suffix=${only:+-$only}
+[[ $suffix != *" "* ]] || suffix=-some
 case ${MACHINE:-intel} in
 intel)
 	list=$TOP/vmtest/tests.list
-	run=$BUILD/run${only:+-$only}
-	options=(tdxsim=on)
+	run=$BUILD/run${PROFILE:+-$PROFILE}$suffix
+	options=("tdxsim=on${PROFILE:+,profile=$PROFILE}")
 	;;
 amd)
 	list=$TOP/vmtest/amd.list
-	run=$BUILD/run-amd${only:+-$only}
+	run=$BUILD/run-amd$suffix
 	options=(vmtest.kvm=kvm-amd)
 	export VENDOR=AuthenticAMD CPUS=1
 	;;
@@ -32,9 +35,12 @@ build_init "$tests/init"
 
 # NAME SECONDS PARAMETERS COMMAND: what runs, with how long it may be silent on this kernel.
 lines_of "$list" | awk -v slow="$slow" -v only="$only" \
-	'only == "" || $1 == only { $2 *= slow; print }' >"$tests/tests.list"
-[ -s "$tests/tests.list" ] || die "no test is called '$only'" \
-	"the names are:$(lines_of "$list" | awk '{ printf " %s", $1 }')"
+	'BEGIN { only = " " only " " } only == "  " || index(only, " " $1 " ") { $2 *= slow; print }' \
+	>"$tests/tests.list"
+for name in $only; do
+	grep -q "^$name " "$tests/tests.list" || die "no test is called '$name'" \
+		"the names are:$(lines_of "$list" | awk '{ printf " %s", $1 }')"
+done
 
 mapfile -t programs < <(awk '{ for (i = 4; i <= NF; i++) if (sub(/^\/tests\//, "", $i)) print $i }' \
 	"$tests/tests.list" | sort -u)

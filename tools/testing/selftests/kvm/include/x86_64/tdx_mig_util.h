@@ -137,6 +137,11 @@ static inline gpa_t td_gpa_entry_gpa(u64 entry)
 
 bool kvm_has_tdx_mig(void);
 
+/* The version of the TDX module, for what not all of them do alike. */
+#define TD_MODULE(major, minor, update)						\
+	((u64)(major) << 32 | (u64)(minor) << 16 | (update))
+u64 td_module_version(void);
+
 /*
  * Commands of a stream.  Return -1 with errno on failure; @hw_error is set in
  * both cases and may be NULL.

@@ -23,6 +23,18 @@ bool kvm_has_tdx_mig(void)
 	return ret;
 }
 
+u64 td_module_version(void)
+{
+	struct kvm_vm *vm = td_create_barebones();
+	struct kvm_tdx_capabilities *caps = td_get_capabilities(vm);
+	u64 version = TD_MODULE(caps->mig.module_major_version, caps->mig.module_minor_version,
+				caps->mig.module_update_version);
+
+	free(caps);
+	kvm_vm_free(vm);
+	return version;
+}
+
 /* ------------------------------------------------------------------ streams */
 
 int __td_mig_cmd(struct td_mig_stream *s, u32 id, u32 flags, u64 data, u64 *hw_error)
