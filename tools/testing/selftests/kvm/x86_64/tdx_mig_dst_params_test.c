@@ -16,6 +16,7 @@
 /* Knobs of the platform. */
 #define TD_PARAMS_KNOB		"/sys/kernel/debug/tdx_sim/td_params"
 #define EPT_LEVELS_KNOB		"/sys/kernel/debug/tdx_sim/ept_levels"
+#define PROFILE_KNOB		"/sys/kernel/debug/tdx_sim/profile"
 
 /* Bytes of TD_PARAMS. */
 #define PARAMS_MAX_VCPUS	16
@@ -328,6 +329,51 @@ TD_TEST(td_with_tsx_or_waitpkg_is_refused)
 	kvm_vm_free(vm);
 	expect_strange_td_refused(leaf + PARAMS_EBX, 0, CPUID_7_EBX_TSX, true);
 	expect_strange_td_refused(leaf + PARAMS_ECX, 0, CPUID_7_ECX_WAITPKG, true);
+}
+
+/*
+ * TDX modules of other versions, although the migration protocol is the same.  What the
+ * older one exports has a page less, what the newer one exports more CPUID values.
+ */
+TD_TEST(td_of_a_host_with_another_tdx_module_is_refused)
+{
+	const bool older = td_module_version() < TD_MODULE(1, 5, 5);
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *src = create_source(NULL, &vcpu);
+	struct td_mig_dest d;
+	struct td_mig m;
+	int ret, errnum;
+	u64 hw_error;
+
+	td_launch(src);
+	td_vcpu_run_to_sync(vcpu, 1);
+	td_mig_open(&m, src, &vcpu, 1, 1);
+	m.next_dst = create_dest(NULL);
+	td_mig_exchange_keys(&m);
+	td_mig_dest_create(&d, &m);
+	td_mig_export_immutable(&m);
+
+	/* No other TD must get the same. */
+	write_knob(PROFILE_KNOB, older ? "1.5.05" : "1.5.01");
+	ret = __td_mig_import(d.streams, &m.bundles[0], &hw_error);
+	errnum = errno;
+	write_knob(PROFILE_KNOB, older ? "1.5.01" : "1.5.05");
+	TEST_ASSERT(ret && errnum == EIO, "Import returned %d, errno %d", ret, errnum);
+	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_FATAL |
+		       (older ? TDX_OPERAND_INVALID : TDX_METADATA_FIELD_VALUE_NOT_VALID));
+
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &m.bundles[0], NULL));
+	td_mig_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+	td_mig_dest_free(&d);
+
+	/* The source has lost nothing, and can go elsewhere. */
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_forget_bundles(&m);
+	td_mig_migrate(&m, &d);
+	td_vcpu_run_to_done(d.vcpus[0]);
+	td_mig_dest_free(&d);
+	td_mig_free(&m);
+	kvm_vm_free(src);
 }
 
 TD_TEST(td_with_a_secure_ept_of_another_depth_is_refused)

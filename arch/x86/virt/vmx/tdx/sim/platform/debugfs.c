@@ -18,6 +18,7 @@
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels
+ *   profile		version of the module, which an import may find to be another
  *
  * See account.c and trap.c for what benchmarks read, and fail.c for fault injection.
  *
@@ -25,9 +26,11 @@
  * that no module returns: what is shown may be in the middle of a change.
  */
 #include <linux/debugfs.h>
+#include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "model.h"
 #include "platform.h"
@@ -313,6 +316,44 @@ static int ept_levels_set(void *unused, u64 levels)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(ept_levels_fops, ept_levels_get, ept_levels_set, "%llu\n");
 
+static int profile_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%s\n", sim_profile()->name);
+	return 0;
+}
+
+static int profile_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, profile_show, NULL);
+}
+
+/* Whoever changes it knows what is going on meanwhile. */
+static ssize_t profile_write(struct file *file, const char __user *buf, size_t count,
+			     loff_t *ppos)
+{
+	const struct tdx_sim_profile *profile;
+	char name[16] = {};
+
+	if (count >= sizeof(name))
+		return -EINVAL;
+	if (copy_from_user(name, buf, count))
+		return -EFAULT;
+	profile = tdx_sim_find_profile(strim(name));
+	if (!profile)
+		return -EINVAL;
+	WRITE_ONCE(sim_module.platform.profile, profile);
+	return count;
+}
+
+static const struct file_operations profile_fops = {
+	.owner = THIS_MODULE,
+	.open = profile_open,
+	.read = seq_read,
+	.write = profile_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
 static int __init sim_debugfs_init(void)
 {
 	struct dentry *dir;
@@ -328,6 +369,7 @@ static int __init sim_debugfs_init(void)
 	debugfs_create_file("dirty_pages", 0400, dir, NULL, &dirty_pages_fops);
 	debugfs_create_file("null_cipher", 0600, dir, NULL, &null_cipher_fops);
 	debugfs_create_file("ept_levels", 0600, dir, NULL, &ept_levels_fops);
+	debugfs_create_file("profile", 0600, dir, NULL, &profile_fops);
 	sim_td_params_debugfs(dir);
 	sim_account_debugfs(dir);
 	sim_trap_debugfs(dir);
