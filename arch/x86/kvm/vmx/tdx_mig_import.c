@@ -152,6 +152,47 @@ int tdx_mig_import_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	return 0;
 }
 
+static u64 tdx_mig_read_td(struct kvm *kvm, u64 field, u64 *value)
+{
+	struct tdx_mig_call call = { .kvm = kvm };
+	u64 err;
+
+	do {
+		err = tdh_mng_rd(&to_kvm_tdx(kvm)->td, field, value);
+	} while (tdx_mig_call_again(&call, err));
+
+	return err;
+}
+
+/*
+ * Is the bundle that of a vCPU with the same x2APIC id?  The TDX module does not care,
+ * but the guest would find its vCPUs exchanged.  The ids are part of the immutable
+ * state, as of module 1.5.05, and if the source has chosen them.
+ */
+static int tdx_mig_check_x2apic_id(struct tdx_mig_stream *stream, struct kvm_vcpu *vcpu,
+				   struct tdx_mig_cmd *cmd)
+{
+	u64 err, configured, id;
+
+	guard(read_lock)(&vcpu->kvm->mmu_lock);
+
+	err = tdx_mig_read_td(vcpu->kvm, TDCS_EXEC(TD_TDCS_EXEC_TOPOLOGY_ENUM_CONFIGURED),
+			      &configured);
+	if (!err && configured)
+		err = tdx_mig_read_td(vcpu->kvm, TDCS_X2APIC_ID(tdx_mig_mbmd_vp_index(stream)),
+				      &id);
+	/* The field does not exist, or the MBMD is not authentic. */
+	if (tdx_mig_status(err) == TDX_METADATA_FIELD_ID_INCORRECT)
+		return 0;
+
+	if (err) {
+		cmd->hw_error = err;
+		return tdx_mig_errno(err);
+	}
+
+	return configured && id != vcpu->vcpu_id ? -EINVAL : 0;
+}
+
 static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *vcpu,
 			       const struct tdx_state_pages *pages, struct tdx_mig_cmd *cmd)
 {
@@ -160,6 +201,10 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err, ext1, ext2;
 	int r;
+
+	r = tdx_mig_check_x2apic_id(stream, vcpu, cmd);
+	if (r)
+		return r;
 
 	r = tdx_vcpu_enable_x2apic(vcpu);
 	if (r)

@@ -216,6 +216,7 @@ int tdx_mig_get_gpa_list(struct tdx_mig_stream *stream, unsigned int nr, bool im
 void tdx_mig_put_gpa_list(struct tdx_mig_stream *stream, unsigned int nr);
 int tdx_mig_get_mbmd(struct tdx_mig_stream *stream, u8 type);
 unsigned int tdx_mig_mbmd_num_gpas(struct tdx_mig_stream *stream);
+unsigned int tdx_mig_mbmd_vp_index(struct tdx_mig_stream *stream);
 void tdx_mig_put_mbmd(struct tdx_mig_stream *stream);
 void tdx_mig_fill_buf_list(struct tdx_mig_stream *stream, unsigned int nr);
 

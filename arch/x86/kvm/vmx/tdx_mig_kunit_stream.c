@@ -172,6 +172,7 @@ static void an_mbmd_is_validated(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tdx_mig_get_mbmd(stream, c->wanted), c->r);
 	KUNIT_EXPECT_MEMEQ(test, page_address(stream->mbmd), mbmd, sizeof(*mbmd));
 	KUNIT_EXPECT_EQ(test, tdx_mig_mbmd_num_gpas(stream), 0x0123);
+	KUNIT_EXPECT_EQ(test, tdx_mig_mbmd_vp_index(stream), 0x0123);
 }
 
 /* What comes after the entries that userspace has named is neither read nor written. */

@@ -20,8 +20,9 @@ static_assert(offsetof(struct tdx_mig_mbmd, type_info) == 24);
 static_assert(offsetof(struct tdx_mig_mbmd, mac) == 32);
 static_assert(TDX_MIG_BUF_LIST_PAGES_MAX == TDX_MIG_GPA_LIST_MAX);
 
-/* In a memory MBMD: number of GPA list entries. */
+/* In a memory MBMD: number of GPA list entries.  In that of a vCPU: its number. */
 #define TDX_MIG_MBMD_NUM_GPAS_MASK	GENMASK_ULL(15, 0)
+#define TDX_MIG_MBMD_VP_INDEX_MASK	GENMASK_ULL(15, 0)
 
 /* Take a snapshot of the first @nr entries of the GPA list, and validate it. */
 int tdx_mig_get_gpa_list(struct tdx_mig_stream *stream, unsigned int nr, bool import)
@@ -82,6 +83,14 @@ unsigned int tdx_mig_mbmd_num_gpas(struct tdx_mig_stream *stream)
 	return le64_to_cpu(mbmd->type_info) & TDX_MIG_MBMD_NUM_GPAS_MASK;
 }
 EXPORT_SYMBOL_IF_KUNIT(tdx_mig_mbmd_num_gpas);
+
+unsigned int tdx_mig_mbmd_vp_index(struct tdx_mig_stream *stream)
+{
+	struct tdx_mig_mbmd *mbmd = page_address(stream->mbmd);
+
+	return le64_to_cpu(mbmd->type_info) & TDX_MIG_MBMD_VP_INDEX_MASK;
+}
+EXPORT_SYMBOL_IF_KUNIT(tdx_mig_mbmd_vp_index);
 
 void tdx_mig_put_mbmd(struct tdx_mig_stream *stream)
 {

@@ -682,6 +682,113 @@ TD_TEST(vcpus_that_the_source_never_initialized_are_harmless_at_the_destination)
 	gap_finish(&g, &d);
 }
 
+/* ------------------------------------------------- vCPUs that are mixed up */
+
+#define NR_MIXED_VCPUS	2
+#define OTHER_VCPU_ID	5
+
+static void guest_sync_and_done(void)
+{
+	GUEST_SYNC(1);
+	GUEST_DONE();
+}
+
+struct mixed {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpus[NR_MIXED_VCPUS];
+	struct td_mig m;
+	struct td_mig_dest d;
+	/* The first bundle of a vCPU. */
+	int vp;
+};
+
+/* A destination that has a vCPU more, and creates them in another order. */
+static void mixed_create(struct mixed *x)
+{
+	struct kvm_vcpu *vcpu;
+	int i;
+
+	x->vm = __td_create(TDX_TD_ATTR_MIGRATABLE, NR_MIXED_VCPUS, 0, guest_sync_and_done,
+			    x->vcpus);
+	td_launch(x->vm);
+	for (i = 0; i < NR_MIXED_VCPUS; i++)
+		td_vcpu_run_to_sync(x->vcpus[i], 1);
+	td_mig_init(&x->m, x->vm, x->vcpus, NR_MIXED_VCPUS, 1);
+	td_mig_export(&x->m);
+	x->m.reverse_vcpus = true;
+	td_mig_dest_create(&x->d, &x->m);
+	vcpu = __vm_vcpu_add(x->d.vm, OTHER_VCPU_ID);
+	vcpu_init_cpuid(vcpu, x->vcpus[0]->cpuid);
+	x->vp = td_mig_import_up_to(&x->d, &x->m, KVM_TDX_MIG_IMPORT_STATE_VP);
+}
+
+static void mixed_free(struct mixed *x)
+{
+	td_mig_dest_free(&x->d);
+	td_mig_free(&x->m);
+	kvm_vm_free(x->vm);
+}
+
+/* The bundle of the first vCPU, but not for that one. */
+static int import_into(struct mixed *x, bool has_vcpu_id, u32 vcpu_id, u64 *hw_error)
+{
+	struct td_mig_bundle b = x->m.bundles[x->vp];
+
+	b.has_vcpu_id = has_vcpu_id;
+	b.vcpu_id = vcpu_id;
+	return __td_mig_import(x->d.streams, &b, hw_error);
+}
+
+/* As of 1.5.05, KVM can see that. */
+static void expect_mixed_vcpus_refused(struct mixed *x)
+{
+	u64 hw_error;
+	int i;
+
+	TD_EXPECT_ERRNO(EINVAL, import_into(x, true, x->vcpus[1]->id, &hw_error));
+	TEST_ASSERT_EQ(hw_error, 0UL);
+	TD_EXPECT_ERRNO(EINVAL, import_into(x, true, OTHER_VCPU_ID, &hw_error));
+	TEST_ASSERT_EQ(hw_error, 0UL);
+	/* By the order of creation, which is another one. */
+	TD_EXPECT_ERRNO(EINVAL, import_into(x, false, 0, &hw_error));
+	TEST_ASSERT_EQ(hw_error, 0UL);
+
+	/* Nothing has happened. */
+	for (i = 0; i < NR_MIXED_VCPUS; i++) {
+		x->m.bundles[x->vp + i].has_vcpu_id = true;
+		x->m.bundles[x->vp + i].vcpu_id = x->vcpus[i]->id;
+	}
+	td_mig_import_rest(&x->d, &x->m, x->vp);
+	for (i = 0; i < NR_MIXED_VCPUS; i++)
+		td_vcpu_run_to_done(x->d.vcpus[i]);
+}
+
+/* Before, nobody can, so that it is up to the VMM. */
+static void expect_mixed_vcpus_imported(struct mixed *x)
+{
+	u64 hw_error;
+	int i;
+
+	TEST_ASSERT(!import_into(x, true, x->vcpus[1]->id, &hw_error), "errno %d, hw_error 0x%lx",
+		    errno, hw_error);
+	TD_EXPECT_ERRNO(EEXIST, import_into(x, true, x->vcpus[1]->id, &hw_error));
+	td_mig_return(&x->m, &x->d);
+	for (i = 0; i < NR_MIXED_VCPUS; i++)
+		td_vcpu_run_to_done(x->vcpus[i]);
+}
+
+TD_TEST(vcpu_gets_the_state_of_another_one_only_if_the_module_hides_the_ids)
+{
+	struct mixed x;
+
+	mixed_create(&x);
+	if (td_module_version() >= TD_MODULE(1, 5, 5))
+		expect_mixed_vcpus_refused(&x);
+	else
+		expect_mixed_vcpus_imported(&x);
+	mixed_free(&x);
+}
+
 int main(int argc, char *argv[])
 {
 	TEST_REQUIRE(kvm_has_tdx_mig());
