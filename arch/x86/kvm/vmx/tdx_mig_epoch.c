@@ -27,75 +27,139 @@
 #include "tdx_mig_gpa_list.h"
 #include "tdx_mig_internal.h"
 
-/* GFNs in a page: with two bitmaps. */
-#define TDX_MIG_SENT_GFNS	(PAGE_SIZE * BITS_PER_BYTE / 2)
+/* GFNs that share a chunk: a bitmap is a page. */
+#define TDX_MIG_SENT_GFNS	(PAGE_SIZE * BITS_PER_BYTE)
 
+/* Which pages of a chunk of GFNs were sent.  Streams change bits at the same time. */
 struct tdx_mig_sent {
-	/* Claimed by a stream, or sent, in this epoch. */
-	DECLARE_BITMAP(in_epoch, TDX_MIG_SENT_GFNS);
+	/*
+	 * Claimed by a stream, or sent, in epoch @epoch, and none in any other.  Not
+	 * cleared before the chunk is looked up in another epoch, so that an epoch
+	 * ends at once, however large the TD is.
+	 */
+	unsigned long *in_epoch;
+	u64 epoch;
 
 	/* Exported.  Changed with mmu_lock held, at once with the TDX module. */
-	DECLARE_BITMAP(exported, TDX_MIG_SENT_GFNS);
+	unsigned long *exported;
 };
 
-static_assert(sizeof(struct tdx_mig_sent) == PAGE_SIZE);
-
-static struct tdx_mig_sent *tdx_mig_find_sent(struct tdx_mig *mig, gfn_t gfn)
+static void tdx_mig_free_sent(struct tdx_mig_sent *sent)
 {
-	return xa_load(&mig->sent, gfn / TDX_MIG_SENT_GFNS);
+	bitmap_free(sent->in_epoch);
+	bitmap_free(sent->exported);
+	kfree(sent);
 }
 
-static struct tdx_mig_sent *tdx_mig_add_sent(struct tdx_mig *mig, gfn_t gfn)
+static struct tdx_mig_sent *tdx_mig_alloc_sent(u64 epoch)
 {
-	struct tdx_mig_sent *sent, *old;
+	struct tdx_mig_sent *sent;
 
 	sent = kzalloc_obj(*sent, GFP_KERNEL_ACCOUNT);
+	if (!sent)
+		return NULL;
+
+	sent->epoch = epoch;
+	sent->in_epoch = bitmap_zalloc(TDX_MIG_SENT_GFNS, GFP_KERNEL_ACCOUNT);
+	sent->exported = bitmap_zalloc(TDX_MIG_SENT_GFNS, GFP_KERNEL_ACCOUNT);
+	if (!sent->in_epoch || !sent->exported) {
+		tdx_mig_free_sent(sent);
+		return NULL;
+	}
+
+	return sent;
+}
+
+/* Forget the claims of an earlier epoch. */
+static void tdx_mig_renew_sent(struct tdx_mig *mig, struct tdx_mig_sent *sent)
+{
+	/* Pairs with the release below: the old bits are gone, all others count. */
+	if (smp_load_acquire(&sent->epoch) == mig->epoch)
+		return;
+
+	/* Other streams may be about to do the same, and then claim pages. */
+	xa_lock(&mig->sent);
+	if (sent->epoch != mig->epoch) {
+		bitmap_zero(sent->in_epoch, TDX_MIG_SENT_GFNS);
+		smp_store_release(&sent->epoch, mig->epoch);
+	}
+	xa_unlock(&mig->sent);
+}
+
+static struct tdx_mig_sent *tdx_mig_load_sent(struct tdx_mig_stream *stream,
+					      unsigned long index)
+{
+	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
+
+	stream->sent_index = index;
+	stream->sent = xa_load(&mig->sent, index);
+	if (stream->sent)
+		tdx_mig_renew_sent(mig, stream->sent);
+
+	return stream->sent;
+}
+
+/*
+ * The chunk of @gfn, with the claims of this epoch, or NULL.  Most GFNs share it with
+ * the one before.
+ */
+static struct tdx_mig_sent *tdx_mig_find_sent(struct tdx_mig_stream *stream, gfn_t gfn)
+{
+	unsigned long index = gfn / TDX_MIG_SENT_GFNS;
+
+	if (likely(index == stream->sent_index))
+		return stream->sent;
+
+	return tdx_mig_load_sent(stream, index);
+}
+
+static struct tdx_mig_sent *tdx_mig_add_sent(struct tdx_mig_stream *stream, gfn_t gfn)
+{
+	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
+	struct tdx_mig_sent *sent, *old;
+
+	sent = tdx_mig_alloc_sent(mig->epoch);
 	if (!sent)
 		return ERR_PTR(-ENOMEM);
 
 	old = xa_cmpxchg(&mig->sent, gfn / TDX_MIG_SENT_GFNS, NULL, sent, GFP_KERNEL_ACCOUNT);
-	if (!old)
-		return sent;
+	if (old)
+		tdx_mig_free_sent(sent);
+	if (xa_is_err(old))
+		return ERR_PTR(xa_err(old));
 
-	kfree(sent);
+	/* Another stream may have been faster. */
+	stream->sent = old ?: sent;
 
-	/* Another stream was faster, unless there is no memory for the xarray. */
-	return xa_is_err(old) ? ERR_PTR(xa_err(old)) : old;
+	return stream->sent;
 }
 
 /*
- * The bits for @gfn, or NULL if it is in no slot.  That bounds what userspace can have
+ * The chunk of @gfn, or NULL if that is in no slot.  That bounds what userspace can have
  * allocated.
  */
-static struct tdx_mig_sent *tdx_mig_get_sent(struct kvm *kvm, gfn_t gfn)
+static struct tdx_mig_sent *tdx_mig_get_sent(struct tdx_mig_stream *stream, gfn_t gfn)
 {
-	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	struct kvm_memory_slot *slot;
 	struct tdx_mig_sent *sent;
 
-	sent = tdx_mig_find_sent(mig, gfn);
+	sent = tdx_mig_find_sent(stream, gfn);
 	if (likely(sent))
 		return sent;
 
-	slot = gfn_to_memslot(kvm, gfn);
+	slot = gfn_to_memslot(stream->kvm, gfn);
 	if (!slot || !kvm_slot_has_gmem(slot))
 		return NULL;
 
-	return tdx_mig_add_sent(mig, gfn);
+	return tdx_mig_add_sent(stream, gfn);
 }
 
 /* No page has been sent in this epoch. */
 void tdx_mig_begin_epoch(struct tdx_mig *mig)
 {
-	struct tdx_mig_sent *sent;
-	unsigned long index;
-
 	lockdep_assert_held_write(&mig->session_sem);
 
-	xa_for_each(&mig->sent, index, sent) {
-		bitmap_zero(sent->in_epoch, TDX_MIG_SENT_GFNS);
-		cond_resched();
-	}
+	mig->epoch++;
 }
 EXPORT_SYMBOL_IF_KUNIT(tdx_mig_begin_epoch);
 
@@ -111,7 +175,7 @@ void tdx_mig_forget_sent(struct tdx_mig *mig)
 
 	xa_for_each(&mig->sent, index, sent) {
 		xa_erase(&mig->sent, index);
-		kfree(sent);
+		tdx_mig_free_sent(sent);
 		cond_resched();
 	}
 }
@@ -154,14 +218,7 @@ EXPORT_SYMBOL_IF_KUNIT(tdx_mig_is_range_exported);
 static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, gfn_t gfn,
 				struct tdx_mig_sent *sent)
 {
-	if (!sent)
-		return false;
-
-	/* After the start token, there is one version of a page, for ever. */
-	if (READ_ONCE(to_kvm_tdx(stream->kvm)->mig->phase) == TDX_MIG_POST_EXPORT)
-		return true;
-
-	if (test_and_set_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch))
+	if (!sent || test_and_set_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch))
 		return false;
 
 	__set_bit(nr, stream->claimed);
@@ -170,13 +227,8 @@ static bool tdx_mig_claim_entry(struct tdx_mig_stream *stream, unsigned int nr, 
 
 static void tdx_mig_unclaim_entry(struct tdx_mig_stream *stream, unsigned int nr, gfn_t gfn)
 {
-	struct tdx_mig_sent *sent;
-
-	if (!__test_and_clear_bit(nr, stream->claimed))
-		return;
-
-	sent = tdx_mig_find_sent(to_kvm_tdx(stream->kvm)->mig, gfn);
-	clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->in_epoch);
+	if (__test_and_clear_bit(nr, stream->claimed))
+		clear_bit(gfn % TDX_MIG_SENT_GFNS, tdx_mig_find_sent(stream, gfn)->in_epoch);
 }
 
 /* None of the first @nr entries was exported. */
@@ -196,13 +248,20 @@ EXPORT_SYMBOL_IF_KUNIT(tdx_mig_unclaim_entries);
  */
 int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 {
+	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
+	/* After the start token, there is one version of a page, for ever. */
+	const bool post_copy = READ_ONCE(mig->phase) == TDX_MIG_POST_EXPORT;
 	u64 *entries = stream->entries;
 	struct tdx_mig_sent *sent;
 	unsigned int i, op;
 	gfn_t gfn;
 
 	lockdep_assert_held(&stream->lock);
+	lockdep_assert_held(&mig->session_sem);
 	lockdep_assert(srcu_read_lock_held(&stream->kvm->srcu));
+
+	/* What was found by the last command may be freed. */
+	stream->sent_index = ULONG_MAX;
 
 	bitmap_zero(stream->wanted, nr);
 	bitmap_zero(stream->canceled, nr);
@@ -214,7 +273,7 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 			continue;
 
 		gfn = tdx_mig_gpa_gfn(entries[i]);
-		sent = tdx_mig_get_sent(stream->kvm, gfn);
+		sent = tdx_mig_get_sent(stream, gfn);
 		if (IS_ERR(sent)) {
 			tdx_mig_unclaim_entries(stream, i);
 			return PTR_ERR(sent);
@@ -224,7 +283,7 @@ int tdx_mig_claim_entries(struct tdx_mig_stream *stream, unsigned int nr)
 		if (op == TDX_MIG_GPA_OP_CANCEL)
 			__set_bit(i, stream->canceled);
 
-		if (!tdx_mig_claim_entry(stream, i, gfn, sent))
+		if (post_copy ? !sent : !tdx_mig_claim_entry(stream, i, gfn, sent))
 			entries[i] = tdx_mig_gpa_entry(gfn, TDX_MIG_GPA_OP_NOP);
 	}
 
@@ -247,18 +306,9 @@ static void tdx_mig_mark_unsent(struct kvm *kvm, u64 entry)
 	kvm_tdp_mmu_mirror_mark_dirty(kvm, tdx_mig_gpa_gfn(entry), refused);
 }
 
-static void tdx_mig_mark_exported(struct kvm *kvm, gfn_t gfn)
-{
-	struct tdx_mig_sent *sent = tdx_mig_find_sent(to_kvm_tdx(kvm)->mig, gfn);
-
-	set_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
-}
-
 /* Exported pages are write-blocked, those whose export is revoked are not. */
-static void tdx_mig_mark_revoked(struct kvm *kvm, gfn_t gfn)
+static void tdx_mig_mark_revoked(struct kvm *kvm, gfn_t gfn, struct tdx_mig_sent *sent)
 {
-	struct tdx_mig_sent *sent = tdx_mig_find_sent(to_kvm_tdx(kvm)->mig, gfn);
-
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
 	clear_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
@@ -275,6 +325,7 @@ unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int 
 {
 	u64 *entries = stream->entries;
 	unsigned int i, unsent = 0;
+	struct tdx_mig_sent *sent;
 	bool canceled;
 	gfn_t gfn;
 
@@ -292,11 +343,14 @@ unsigned int tdx_mig_settle_entries(struct tdx_mig_stream *stream, unsigned int 
 			tdx_mig_unclaim_entry(stream, i, gfn);
 			if (!canceled)
 				tdx_mig_mark_unsent(stream->kvm, entries[i]);
-		} else if (canceled) {
-			tdx_mig_mark_revoked(stream->kvm, gfn);
-		} else {
-			tdx_mig_mark_exported(stream->kvm, gfn);
+			continue;
 		}
+
+		sent = tdx_mig_find_sent(stream, gfn);
+		if (canceled)
+			tdx_mig_mark_revoked(stream->kvm, gfn, sent);
+		else
+			set_bit(gfn % TDX_MIG_SENT_GFNS, sent->exported);
 	}
 
 	return unsent;

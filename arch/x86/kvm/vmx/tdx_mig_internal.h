@@ -125,6 +125,9 @@ struct tdx_mig {
 	 */
 	struct xarray sent;
 
+	/* The number of the epoch, by session_sem. */
+	u64 epoch;
+
 	/*
 	 * Held for read while pages become exported, and for write while private
 	 * memory of which no page is exported becomes shared.  Acquired inside of
@@ -171,6 +174,13 @@ struct tdx_mig_stream {
 	DECLARE_BITMAP(wanted, TDX_MIG_BUF_LIST_PAGES_MAX);
 	DECLARE_BITMAP(canceled, TDX_MIG_BUF_LIST_PAGES_MAX);
 	DECLARE_BITMAP(claimed, TDX_MIG_BUF_LIST_PAGES_MAX);
+
+	/*
+	 * Where the bits of a GFN were found last, by lock.  Valid within a command, as
+	 * session_sem is held.
+	 */
+	struct tdx_mig_sent *sent;
+	unsigned long sent_index;
 };
 
 /* Operands of a command. */

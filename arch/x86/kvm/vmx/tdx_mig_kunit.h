@@ -11,7 +11,7 @@
 
 /* GFNs of the only memslot of a fake TD, and how many of them there are. */
 #define FAKE_TD_GFN		0x100000
-#define FAKE_TD_PAGES		0x10000
+#define FAKE_TD_PAGES		0x20000
 
 /* GPAs have 48 bits, of which the uppermost one is SHARED. */
 #define FAKE_TD_SHARED		BIT_ULL(47)

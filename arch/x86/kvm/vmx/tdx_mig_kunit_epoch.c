@@ -12,7 +12,7 @@
 #define NOP(_nr)	tdx_mig_gpa_entry(GFN(_nr), TDX_MIG_GPA_OP_NOP)
 
 /* GFNs whose bits share a page. */
-#define CHUNK		0x4000
+#define CHUNK		0x8000
 
 struct epoch {
 	struct fake_td *td;
@@ -48,6 +48,7 @@ static unsigned long claim(struct kunit *test, struct tdx_mig_stream *stream,
 	memcpy(stream->entries, entries, nr * sizeof(u64));
 
 	scoped_guard(mutex, &stream->lock) {
+		guard(rwsem_read)(&to_kvm_tdx(stream->kvm)->mig->session_sem);
 		guard(srcu)(&stream->kvm->srcu);
 		r = tdx_mig_claim_entries(stream, nr);
 	}
@@ -68,9 +69,17 @@ static bool claim_one(struct kunit *test, struct tdx_mig_stream *stream, u64 ent
 
 static unsigned int settle(struct tdx_mig_stream *stream, unsigned int first, unsigned int end)
 {
+	guard(rwsem_read)(&to_kvm_tdx(stream->kvm)->mig->session_sem);
 	guard(write_lock)(&stream->kvm->mmu_lock);
 
 	return tdx_mig_settle_entries(stream, first, end);
+}
+
+static void unclaim(struct tdx_mig_stream *stream, unsigned int nr)
+{
+	guard(rwsem_read)(&to_kvm_tdx(stream->kvm)->mig->session_sem);
+
+	tdx_mig_unclaim_entries(stream, nr);
 }
 
 static void begin_epoch(struct tdx_mig *mig)
@@ -134,11 +143,11 @@ static void a_stream_gives_up_its_own_claims_alone(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, claim_one(test, e->streams[0], MIGRATE(0)));
 	KUNIT_EXPECT_EQ(test, claim(test, e->streams[1], entries, 2), 0x2);
 
-	tdx_mig_unclaim_entries(e->streams[1], 2);
+	unclaim(e->streams[1], 2);
 	KUNIT_EXPECT_EQ(test, claim(test, e->streams[1], entries, 2), 0x2);
 
-	tdx_mig_unclaim_entries(e->streams[0], 1);
-	tdx_mig_unclaim_entries(e->streams[1], 1);
+	unclaim(e->streams[0], 1);
+	unclaim(e->streams[1], 1);
 	KUNIT_EXPECT_EQ(test, claim(test, e->streams[0], entries, 2), 0x1);
 }
 
@@ -151,6 +160,55 @@ static void each_epoch_has_its_claims(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, claim(test, e->streams[1], entries, 3), 0);
 	begin_epoch(e->mig);
 	KUNIT_EXPECT_EQ(test, claim(test, e->streams[1], entries, 3), 0x7);
+}
+
+/* The first stream to come must clear the claims of old, and no other one again. */
+static void streams_share_the_claims_of_a_new_epoch(struct kunit *test)
+{
+	const u64 entries[] = { MIGRATE(0), MIGRATE(1), MIGRATE(2) };
+	struct epoch *e = test->priv;
+
+	KUNIT_EXPECT_EQ(test, claim(test, e->streams[0], entries, 3), 0x7);
+	begin_epoch(e->mig);
+	KUNIT_EXPECT_EQ(test, claim(test, e->streams[0], entries, 1), 0x1);
+	KUNIT_EXPECT_EQ(test, claim(test, e->streams[1], entries, 2), 0x2);
+	KUNIT_EXPECT_EQ(test, claim(test, e->streams[0], entries, 3), 0x4);
+}
+
+static void an_epoch_may_leave_out_a_chunk(struct kunit *test)
+{
+	struct epoch *e = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, claim_one(test, e->streams[0], MIGRATE(CHUNK)));
+	settle(e->streams[0], 0, 1);
+	begin_epoch(e->mig);
+	KUNIT_EXPECT_TRUE(test, claim_one(test, e->streams[0], MIGRATE(0)));
+	begin_epoch(e->mig);
+	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(CHUNK), GFN(CHUNK + 1)));
+	KUNIT_EXPECT_TRUE(test, claim_one(test, e->streams[0], MIGRATE(CHUNK)));
+	KUNIT_EXPECT_FALSE(test, claim_one(test, e->streams[1], MIGRATE(CHUNK)));
+	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(CHUNK), GFN(CHUNK + 1)));
+}
+
+static void a_list_may_go_to_and_fro_between_chunks(struct kunit *test)
+{
+	const u64 entries[] = {
+		MIGRATE(CHUNK - 1), MIGRATE(CHUNK), MIGRATE(0), MIGRATE(-1), MIGRATE(CHUNK),
+		MIGRATE(1), MIGRATE(CHUNK - 1),
+	};
+	struct epoch *e = test->priv;
+	struct tdx_mig_stream *stream = e->streams[0];
+
+	KUNIT_EXPECT_EQ(test, claim(test, stream, entries, 7), 0x27);
+	unclaim(stream, 7);
+	KUNIT_EXPECT_EQ(test, claim(test, stream, entries, 7), 0x27);
+	KUNIT_EXPECT_EQ(test, settle(stream, 0, 7), 3);
+	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(CHUNK - 1), GFN(CHUNK)));
+	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(CHUNK), GFN(CHUNK + 1)));
+	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(1), GFN(2)));
+	KUNIT_EXPECT_FALSE(test, is_exported(e->mig, GFN(2), GFN(CHUNK - 1)));
+	KUNIT_EXPECT_FALSE(test, is_exported(e->mig, GFN(CHUNK + 1), GFN(2 * CHUNK)));
+	KUNIT_EXPECT_EQ(test, claim(test, e->streams[1], entries, 7), 0);
 }
 
 static void only_pages_of_slots_are_claimed(struct kunit *test)
@@ -292,6 +350,9 @@ static struct kunit_case epoch_cases[] = {
 	KUNIT_CASE(cancel_is_a_version_of_a_page),
 	KUNIT_CASE(a_stream_gives_up_its_own_claims_alone),
 	KUNIT_CASE(each_epoch_has_its_claims),
+	KUNIT_CASE(streams_share_the_claims_of_a_new_epoch),
+	KUNIT_CASE(an_epoch_may_leave_out_a_chunk),
+	KUNIT_CASE(a_list_may_go_to_and_fro_between_chunks),
 	KUNIT_CASE(only_pages_of_slots_are_claimed),
 	KUNIT_CASE(claims_end_with_the_start_token),
 	KUNIT_CASE(what_was_not_exported_is_free_again),
