@@ -97,45 +97,18 @@ static int import_topup_caches(struct kvm_import *import)
 	return __kvm_mmu_topup_memory_cache(&import->external_spt_cache, nr, nr);
 }
 
-/* A walk over the leaf SPTEs of a batch, most of which share a page table. */
-struct import_walk {
-	struct kvm_mmu_page *root;
-	/* The first GFN of the page table, and the page table if there is one. */
-	gfn_t first;
-	tdp_ptep_t table;
-};
-
-#define IMPORT_WALK(_root)	{ .root = (_root), .first = ~0ULL }
-
-static tdp_ptep_t import_find_table(struct kvm *kvm, struct kvm_mmu_page *root, gfn_t gfn)
+static struct kvm_mmu_page *import_find_root(struct kvm *kvm)
 {
-	struct tdp_iter iter;
+	guard(read_lock)(&kvm->mmu_lock);
+	guard(rcu)();
 
-	for_each_tdp_pte(iter, kvm, root, gfn, gfn + 1) {
-		if (iter.level == PG_LEVEL_4K)
-			return iter.pt_path[PG_LEVEL_4K - 1];
-	}
-
-	return NULL;
-}
-
-/* The leaf SPTE of @gfn, NULL if it has no page table. */
-static tdp_ptep_t import_find_spte(struct kvm *kvm, struct import_walk *walk, gfn_t gfn)
-{
-	gfn_t first = gfn_round_for_level(gfn, PG_LEVEL_2M);
-
-	if (first != walk->first) {
-		walk->first = first;
-		walk->table = import_find_table(kvm, walk->root, gfn);
-	}
-
-	return walk->table ? walk->table + (gfn - first) : NULL;
+	return tdp_mmu_mirror_root(kvm);
 }
 
 /* Pages that are there already need no new page, and are not to be touched. */
-static void import_find_mapped(struct kvm *kvm, struct kvm_import *import)
+static void import_find_mapped(struct kvm *kvm, struct kvm_import *import,
+			       struct tdp_leaf_walk *walk)
 {
-	struct import_walk walk = IMPORT_WALK(NULL);
 	struct kvm_import_entry *entry;
 	tdp_ptep_t sptep;
 	unsigned int i;
@@ -143,16 +116,12 @@ static void import_find_mapped(struct kvm *kvm, struct kvm_import *import)
 	guard(read_lock)(&kvm->mmu_lock);
 	guard(rcu)();
 
-	walk.root = tdp_mmu_mirror_root(kvm);
-	if (!walk.root)
-		return;
-
 	for (i = 0; i < import->nr; i++) {
 		entry = &import->entries[i];
 		if (entry->op != KVM_IMPORT_NEW)
 			continue;
 
-		sptep = import_find_spte(kvm, &walk, entry->gfn);
+		sptep = tdp_find_leaf_spte(kvm, walk, entry->gfn);
 		if (sptep && is_shadow_present_pte(kvm_tdp_mmu_read_spte(sptep)))
 			entry->state = KVM_IMPORT_PRESENT;
 	}
@@ -276,12 +245,20 @@ static int import_link_table(struct kvm *kvm, struct kvm_import *import, gfn_t g
 	return r == -EBUSY ? -EAGAIN : r;
 }
 
+static bool import_has_table(struct kvm *kvm, struct tdp_leaf_walk *walk, gfn_t gfn)
+{
+	guard(read_lock)(&kvm->mmu_lock);
+	guard(rcu)();
+
+	return tdp_find_leaf_spte(kvm, walk, gfn);
+}
+
 /*
  * Page tables stay where they are, so don't look twice for the same one.  There
  * are none for GFNs without a page, which nobody has checked: page tables of the
  * mirror are only freed along with the VM.
  */
-static int import_link(struct kvm *kvm, struct kvm_import *import)
+static int import_link(struct kvm *kvm, struct kvm_import *import, struct tdp_leaf_walk *walk)
 {
 	gfn_t table, linked = ~0ULL;
 	unsigned int i;
@@ -295,9 +272,14 @@ static int import_link(struct kvm *kvm, struct kvm_import *import)
 		if (table == linked)
 			continue;
 
-		r = import_link_table(kvm, import, table);
-		if (r)
-			return r;
+		if (!import_has_table(kvm, walk, table)) {
+			r = import_link_table(kvm, import, table);
+			if (r)
+				return r;
+
+			/* Find the new one. */
+			walk->first = ~0ULL;
+		}
 
 		linked = table;
 	}
@@ -374,9 +356,8 @@ static bool import_is_stale(struct kvm *kvm, struct kvm_import *import, unsigned
 }
 
 static int import_freeze(struct kvm *kvm, struct kvm_import *import,
-			 struct kvm_mmu_page *root, unsigned long mmu_seq)
+			 struct tdp_leaf_walk *walk, unsigned long mmu_seq)
 {
-	struct import_walk walk = IMPORT_WALK(root);
 	struct kvm_import_entry *entry;
 	tdp_ptep_t sptep;
 	unsigned int i;
@@ -390,7 +371,7 @@ static int import_freeze(struct kvm *kvm, struct kvm_import *import,
 		if (import_is_stale(kvm, import, i, mmu_seq))
 			return -EAGAIN;
 
-		sptep = import_find_spte(kvm, &walk, entry->gfn);
+		sptep = tdp_find_leaf_spte(kvm, walk, entry->gfn);
 		if (!sptep) {
 			/* There is nothing that could be frozen. */
 			if (entry->op == KVM_IMPORT_NEW)
@@ -461,24 +442,20 @@ static void import_commit(struct kvm *kvm, struct kvm_import *import,
  * Step 3.  Returns -EAGAIN if the batch is out of date, and else 0 with the return
  * value of the import, or of what keeps it from taking place, in @result.
  */
-static int import_locked(struct kvm *kvm, struct kvm_import *import, unsigned long mmu_seq,
+static int import_locked(struct kvm *kvm, struct kvm_import *import,
+			 struct tdp_leaf_walk *walk, unsigned long mmu_seq,
 			 const struct kvm_import_ops *ops, void *opaque, int *result)
 {
-	struct kvm_mmu_page *root;
 	int r;
 
 	guard(read_lock)(&kvm->mmu_lock);
 	guard(rcu)();
 
-	root = tdp_mmu_mirror_root(kvm);
-	if (!root)
-		return -EIO;
-
-	r = import_freeze(kvm, import, root, mmu_seq);
+	r = import_freeze(kvm, import, walk, mmu_seq);
 	if (!r)
 		*result = ops->import(kvm, import, opaque);
 
-	import_commit(kvm, import, root);
+	import_commit(kvm, import, walk->root);
 
 	return r;
 }
@@ -486,6 +463,7 @@ static int import_locked(struct kvm *kvm, struct kvm_import *import, unsigned lo
 static int import_once(struct kvm *kvm, struct kvm_import *import,
 		       const struct kvm_import_ops *ops, void *opaque, int *result)
 {
+	struct tdp_leaf_walk walk = TDP_LEAF_WALK(NULL);
 	struct kvm_import_entry *entry;
 	unsigned long mmu_seq;
 	unsigned int i;
@@ -504,14 +482,18 @@ static int import_once(struct kvm *kvm, struct kvm_import *import,
 	/* Pairs with the barrier in kvm_mmu_invalidate_end(). */
 	smp_rmb();
 
+	walk.root = import_find_root(kvm);
+	if (!walk.root)
+		return -EIO;
+
 	if (import->on_demand)
-		import_find_mapped(kvm, import);
+		import_find_mapped(kvm, import, &walk);
 
 	r = import_get_pages(kvm, import, ops);
 	if (!r)
-		r = import_link(kvm, import);
+		r = import_link(kvm, import, &walk);
 	if (!r)
-		r = import_locked(kvm, import, mmu_seq, ops, opaque, result);
+		r = import_locked(kvm, import, &walk, mmu_seq, ops, opaque, result);
 
 	import_put_pages(import);
 
