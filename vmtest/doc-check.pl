@@ -2,19 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # Compare what the documents say about the interface with what it is: the command
 # reference with the driver's table of commands, and all names, numbers and
-# structures of the interface with the uapi headers.  Ends with a line of totals.
+# structures of the interface with the uapi headers.  And what they say about cost with
+# the counts that were accepted.  Ends with a line of totals.
 #
 # Usage: doc-check.pl LINUX-TREE   a tree with the series, e.g. build/tree
 use strict;
 use warnings;
+use File::Basename;
 no warnings "portable";		# masks have 64 bits
 
 my $tree = shift // die "usage: doc-check.pl LINUX-TREE\n";
 my ($passed, $failed) = (0, 0);
 
 my $REFERENCE = "Documentation/virt/kvm/devices/tdx-mig-stream.rst";
+my $COST = "Documentation/virt/kvm/tdx-migration-cost.rst";
 my @DOCUMENTS = ($REFERENCE, "Documentation/virt/kvm/tdx-migration.rst",
-		 "Documentation/virt/kvm/tdx-migtd.rst",
+		 $COST, "Documentation/virt/kvm/tdx-migtd.rst",
 		 "Documentation/virt/kvm/x86/intel-tdx.rst", "Documentation/virt/kvm/api.rst",
 		 "Documentation/virt/kvm/locking.rst");
 
@@ -282,6 +285,37 @@ while (my ($name, $pages) = splice @map, 0, 2) {
 	my $offset = $value{$name} // -1;
 	check($name, $offset == $next ? () : "starts at page $offset, documented at $next");
 	$next = $offset + ($pages eq 'N' ? 0 : $pages);
+}
+
+# The counts, which may change a little before they are accepted again.
+my %cost = (
+	"KVM_CLEAR_DIRTY_LOG" => "CLEAR_DIRTY_LOG, with TRACK",
+	"EXPORT_MEM" => "EXPORT_MEM, page",
+	"EXPORT_MEM, post-copy" => "EXPORT_MEM in post-copy, page",
+	"IMPORT_MEM, page that is not there" => "IMPORT_MEM, new page",
+	"IMPORT_MEM, page that is there" => "IMPORT_MEM, page imported before",
+	"IMPORT_MEM, post-copy" => "IMPORT_MEM in post-copy, page",
+	"First write of the guest to a page that is blocked" => "first write, fault to re-entry",
+	"Missing page in post-copy: re-entry, fault and exit of KVM_RUN" =>
+		"missing page, re-entry and fault to exit",
+	"The same with its export at the source and its import" =>
+		"missing page, with its export and import",
+	"EXPORT_TRACK, an epoch token" => "EXPORT_TRACK",
+);
+my %counts;
+open my $counts, '<', dirname($0) . "/counts.list" or die "counts.list: $!\n";
+while (<$counts>) {
+	push @{$counts{$1}}, $2 if /^([^#\t]+)\t\d+\t([\d.]+)$/;
+}
+for my $row (sort keys %cost) {
+	my ($said) = $text{$COST} =~ /^  \Q$row\E  +([\d,]+(?: +[\d,]+)*)$/m;
+	my @said = map { s/,//gr } split ' ', $said // '';
+	my @is = @{$counts{$cost{$row}} // []};
+	# Of events, the first of the equal figures of some batches.
+	my @f = !@said || !@is ? "is in one of them alone" :
+		map { abs($said[$_] - $is[$_]) > $is[$_] * 0.05 ? "says $said[$_], is $is[$_]" : () }
+		0 .. $#said;
+	check("cost: $row", @f);
 }
 
 print "$passed passed, $failed failed\n";

@@ -11,6 +11,7 @@ tree=$1
 
 reference=Documentation/virt/kvm/devices/tdx-mig-stream.rst
 concepts=Documentation/virt/kvm/tdx-migration.rst
+cost=Documentation/virt/kvm/tdx-migration-cost.rst
 abi=Documentation/virt/kvm/x86/intel-tdx.rst
 api=Documentation/virt/kvm/api.rst
 uapi=arch/x86/include/uapi/asm/kvm.h
@@ -95,6 +96,10 @@ finds "longer bundles" "pages of a bundle: says 512, is 1024" \
 	$uapi 's/\(TDX_MIG_BUF_LIST_PAGES_MAX\t*\)512/\11024/'
 finds "commands with other numbers" "first command of a VM: says 60" \
 	$reference 's/where they start at 64/where they start at 60/'
+finds "a cost that has changed" "cost: EXPORT_TRACK, an epoch token: says" \
+	$cost 's/^\(  EXPORT_TRACK, .*\) [0-9,]*$/\1 12/'
+finds "a cost that nobody counts" "cost: EXPORT_MEM: is in one of them alone" \
+	$cost 's/^  EXPORT_MEM   /  EXPORT_PAGE  /'
 finds "a number that is not said any more" "is not said any more" \
 	$reference 's/MBMD, 48 bytes/MBMD/'
 
