@@ -15,14 +15,19 @@
 #define FIELD_ATTRIBUTES_FIXED0	0x1900000300000000ULL
 #define FIELD_NUM_CPUID_CONFIG	0x9900000100000004ULL
 #define FIELD_MAX_VCPUS_PER_TD	0x9900000100000008ULL
+#define FIELD_CPUID_CONFIG_VALUES 0x9900000300000500ULL
 #define FIELD_IMMUTABLE_PAGES	0xa000000000000020ULL
 #define FIELD_NUM_CPUID_VALUES	0x911000010000000eULL
 #define FIELD_CONFIG_FLAGS	0x9110000300000016ULL
 #define FIELD_SERVTD_HASH	0x9910000300000000ULL
+#define FIELD_L2_CTLS_1		0xa020000300000051ULL
 
 #define ATTR_LASS	BIT_ULL(27)
 #define CPUID_7_0	5	/* slot of TD_PARAMS */
 #define CPUID_7_0_EBX_HLE BIT(4)
+#define CPUID_7_0_EBX_RTM BIT(11)
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define ARCH_CAP_TSX_CTRL BIT_ULL(7)
 
 static struct fx_pair pair;
 
@@ -57,6 +62,23 @@ static void test_sys(void)
 	tap_equal(fx_mng_rd(pair.src.tdr, FIELD_CONFIG_FLAGS), 0,
 		  "a field is found with bit 63 of its id or without");
 	tap_equal(fx_mng_rd(pair.src.tdr, FIELD_CONFIG_FLAGS & ~BIT_ULL(63)), 0, "the same");
+}
+
+/* What of the CPUID leaves can be set, and what a TD may just lack. */
+static void test_cpuid_config(void)
+{
+	u64 direct = 0, others = 0, value;
+	unsigned int i;
+
+	fx_restore(0);
+	for (i = 0; i < 2 * cpuid_nr_configs(); i++) {
+		value = sys_rd(FIELD_CPUID_CONFIG_VALUES + i);
+		direct |= ~value & cpuid_config_mask(i / 2, i % 2, false);
+		others |= value & ~cpuid_config_mask(i / 2, i % 2, false);
+	}
+	tap_equal(direct, 0, "SYS.RD tells the bits of CPUID that can be set");
+	tap_ok(!others == !is_1_5_05(), "and %s those that a TD may lack",
+	       is_1_5_05() ? "" : "not");
 }
 
 static void test_sys_init(void)
@@ -124,6 +146,19 @@ static void test_mng_init(void)
 	tap_equal(fx_seamcall(LEAF_MNG_INIT, &args), SIM_OPERAND_INVALID | OPND_CPUID_CONFIG,
 		  "HLE and RTM go together");
 	tap_equal(args.rcx, is_1_5_05() ? 7 : 0, "%s the leaf", is_1_5_05() ? "RCX is" : "not");
+
+	p = good_params(&td, &hpa);
+	put_unaligned_le32(CPUID_7_0_EBX_HLE | CPUID_7_0_EBX_RTM,
+			   p + SIM_TD_PARAMS_CPUID + CPUID_7_0 * 16 + 4);
+	args = (struct fx_args){ .rcx = td.tdr, .rdx = hpa };
+	tap_equal(fx_seamcall(LEAF_MNG_INIT, &args),
+		  SIM_INCORRECT_MSR_VALUE | MSR_ARCH_CAPABILITIES,
+		  "no TD has them on a processor without TSX_CTRL");
+	tap_equal(args.rcx, 0, "which is not about a leaf");
+	machine_flip_msr(MSR_ARCH_CAPABILITIES, ARCH_CAP_TSX_CTRL);
+	tap_equal(fx_call(LEAF_MNG_INIT, .rcx = td.tdr, .rdx = hpa), 0,
+		  "but on one that has it");
+	machine_flip_msr(0, 0);
 }
 
 /* Contents of a TDREPORT: which words of TEE_TCB_INFO are valid. */
@@ -376,8 +411,20 @@ static void xapic_status(struct sim_td *td)
 	td->tdcs->virt_arch_capabilities ^= BIT_ULL(21);
 }
 
+static void with_tsx(struct sim_td *td)
+{
+	td->cpuid->values[cpuid_index(7, 0)][0] |=
+		(u64)(CPUID_7_0_EBX_HLE | CPUID_7_0_EBX_RTM) << 32;
+	td->tdcs->virt_arch_capabilities |= ARCH_CAP_TSX_CTRL;
+}
+
 static void test_immutable_values(void)
 {
+	tap_equal(start_with(with_tsx) & CODE_MASK, SIM_METADATA_FIELD_VALUE_NOT_VALID | SIM_FATAL,
+		  "TSX is refused on a processor without TSX_CTRL");
+	machine_flip_msr(MSR_ARCH_CAPABILITIES, ARCH_CAP_TSX_CTRL);
+	tap_equal(start_with(with_tsx), 0, "but not on one that has it");
+	machine_flip_msr(0, 0);
 	tap_equal(start_with(two_servtds) & CODE_MASK, 0,
 		  "how many service TDs the source has is not judged");
 	tap_equal(start_with(slow_tsc) & CODE_MASK,
@@ -391,6 +438,49 @@ static void test_immutable_values(void)
 		  "XAPIC_DISABLE_STATUS is %s", is_1_5_05() ? "a must" : "never there");
 }
 
+/* Of a TD that the host debugs. */
+static u64 write_l2_ctls(u64 value, u64 mask)
+{
+	struct sim_td td;
+
+	fx_restore(0);
+	probe_td(pair.src.tdr, &td);
+	td.tdcs->attributes |= SIM_ATTR_DEBUG;
+	return fx_call(LEAF_VP_WR, .rcx = pair.src.vp[0], .rdx = FIELD_L2_CTLS_1, .r8 = value,
+		       .r9 = mask);
+}
+
+static void test_l2_ctls(void)
+{
+	tap_equal(write_l2_ctls(3, 3), 0, "the host can set bits 0 and 1 of L2_CTLS");
+	tap_equal(write_l2_ctls(3, ~0ULL), 0, "among other bits, which stay as they are");
+	tap_equal(write_l2_ctls(4, ~0ULL), is_1_5_05() ? SIM_METADATA_FIELD_VALUE_NOT_VALID : 0,
+		  "but bit 2 only in 1.5.01");
+	tap_equal(write_l2_ctls(0, 4), is_1_5_05() ? SIM_METADATA_FIELD_NOT_WRITABLE : 0,
+		  "it is %s", is_1_5_05() ? "not even there to be written" : "writable alone");
+}
+
+/* ------------------------------------------------- VP.ENTER and its failures */
+
+static void fail_entry(struct sim_vp *vp, struct sim_td_exit *exit)
+{
+	exit->rax = sim_profile()->unloadable_state;
+}
+
+static void test_unloadable_state(void)
+{
+	u64 code = is_1_5_05() ? SIM_NON_RECOVERABLE_TD_NON_ACCESSIBLE : SIM_NON_RECOVERABLE_TD;
+
+	fx_restore(0);
+	machine_set_guest(fail_entry);
+	tap_equal(fx_call(LEAF_VP_ENTER, .rcx = pair.src.vp[0]), code | SIM_FATAL,
+		  "a vCPU whose state cannot be loaded ends its TD, which is %s",
+		  is_1_5_05() ? "not accessible" : "not recoverable");
+	machine_set_guest(NULL);
+	tap_equal(fx_call(LEAF_VP_ENTER, .rcx = pair.src.vp[0]), SIM_TD_FATAL,
+		  "and does not run again");
+}
+
 static void test(const struct tdx_sim_profile *profile)
 {
 	fx_profile(profile);
@@ -398,6 +488,7 @@ static void test(const struct tdx_sim_profile *profile)
 	fx_pair_init(&pair, 2);
 	fx_snapshot(0);
 	test_sys();
+	test_cpuid_config();
 	test_mng_init();
 	test_report();
 	test_track();
@@ -408,6 +499,8 @@ static void test(const struct tdx_sim_profile *profile)
 	test_vp_values();
 	test_rtit_ctl();
 	test_immutable_values();
+	test_l2_ctls();
+	test_unloadable_state();
 	test_sys_init();
 }
 

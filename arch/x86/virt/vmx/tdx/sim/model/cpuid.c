@@ -44,8 +44,9 @@
 #define XSAVE_EXTENDED		576
 
 /* IA32_ARCH_CAPABILITIES: what a module demands of its processor. */
+#define MSR_ARCH_CAPABILITIES	0x10a
 #define CAPS_SSB_NO		BIT_ULL(4)
-#define CAPS_TSX_CTRL	BIT_ULL(7)
+#define CAPS_TSX_CTRL		BIT_ULL(7)
 #define CAPS_RRSBA		BIT_ULL(19)
 #define CAPS_BHI_NO		BIT_ULL(20)
 #define CAPS_PBRSB_NO	BIT_ULL(24)
@@ -137,7 +138,7 @@ u64 cpuid_config_leaf(unsigned int config)
 	return row->leaf | (u64)row->subleaf << 32;
 }
 
-u64 cpuid_config_mask(unsigned int config, unsigned int half)
+u64 cpuid_config_mask(unsigned int config, unsigned int half, bool allowed)
 {
 	const struct cpuid_row *row = cpuid_row(cpuid_config_row(config));
 	u32 native[NR_VALUES];
@@ -145,7 +146,7 @@ u64 cpuid_config_mask(unsigned int config, unsigned int half)
 
 	cpuid_native(cpuid_config_row(config), native);
 	for (i = 0; i < NR_VALUES; i++)
-		native[i] = row->direct[i] | (row->allow[i] & native[i]);
+		native[i] = row->direct[i] | (allowed ? row->allow[i] & native[i] : 0);
 	return native[2 * half] | (u64)native[2 * half + 1] << 32;
 }
 
@@ -256,6 +257,12 @@ static bool tsx_consistent(u32 ebx)
 	return !(ebx & CPUID_7_EBX_HLE) == !(ebx & CPUID_7_EBX_RTM);
 }
 
+/* TDs with TSX have IA32_TSX_CTRL, so the processor must have it. */
+static bool tsx_possible(void)
+{
+	return tdx_sim_host_msr(MSR_ARCH_CAPABILITIES) & CAPS_TSX_CTRL;
+}
+
 /* A TD that migrates may claim an older stepping. */
 static bool fms_valid(struct sim_td *td, u32 fms, bool migratable)
 {
@@ -323,6 +330,10 @@ static u64 cpuid_apply_rules(struct sim_td *td, const struct cpuid_row *row,
 			if (!sim_profile()->hle_rtm_leaf)
 				*ext_rcx = 0;
 			return SIM_OPERAND_INVALID | OPND_CPUID_CONFIG;
+		}
+		if ((values[EBX] & CPUID_7_EBX_HLE) && !tsx_possible()) {
+			*ext_rcx = 0;
+			return SIM_INCORRECT_MSR_VALUE | MSR_ARCH_CAPABILITIES;
 		}
 		values[ECX] &= ~(CPUID_7_ECX_KL | CPUID_7_ECX_PKS);
 		if (tdcs->attributes & SIM_ATTR_PKS)
@@ -484,7 +495,9 @@ static bool cpuid_import_valid(struct sim_td *td, unsigned int index,
 			       !(tdcs->attributes & SIM_ATTR_LASS);
 		if (row->subleaf)
 			return true;
-		return tsx_consistent(values[EBX]) && !(values[ECX] & CPUID_7_ECX_KL) &&
+		return tsx_consistent(values[EBX]) &&
+		       (!(values[EBX] & CPUID_7_EBX_HLE) || tsx_possible()) &&
+		       !(values[ECX] & CPUID_7_ECX_KL) &&
 		       !(values[ECX] & CPUID_7_ECX_PKS) ==
 		       !(tdcs->attributes & SIM_ATTR_PKS);
 	case 0xd:
@@ -517,11 +530,7 @@ u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2], u64
 
 static u64 native_arch_capabilities(void)
 {
-	u32 values[NR_VALUES];
-
-	tdx_sim_host_cpuid(7, 0, values);
-	return sim_profile()->arch_capabilities_one |
-	       (values[EBX] & CPUID_7_EBX_HLE ? CAPS_TSX_CTRL : 0);
+	return sim_profile()->arch_capabilities_one | (tsx_possible() ? CAPS_TSX_CTRL : 0);
 }
 
 static bool td_has_tsx(struct sim_td *td)

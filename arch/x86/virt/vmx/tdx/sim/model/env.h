@@ -130,7 +130,8 @@ struct tdx_sim_profile;
  *	either number
  * @sys_disable: TDH.SYS.DISABLE exists, which no profile has
  * @topology_enum: Each profile has what Linux cannot do without: TOPOLOGY_ENUM in
- *	TDX_FEATURES0, MAX_VCPUS_PER_TD, and VP.INIT with an x2APIC id
+ *	TDX_FEATURES0, MAX_VCPUS_PER_TD, VP.INIT with an x2APIC id, and all bits of CPUID
+ *	that the host may configure in what SYS.RD tells
  */
 struct tdx_sim_platform {
 	const struct tdx_sim_profile *profile;

@@ -87,8 +87,11 @@ static u64 get_cpuid_config_leaf(const struct md_target *t, const struct md_fiel
 static u64 get_cpuid_config_value(const struct md_target *t, const struct md_field *f,
 				  u64 *value)
 {
+	/* Linux does not look at SYS.INFO, where all modules have these. */
+	bool allowed = sim_profile()->allowed_cpuid_bits || sim_module.platform.topology_enum;
+
 	if (f->index / 2 < cpuid_nr_configs())
-		*value = cpuid_config_mask(f->index / 2, f->index % 2);
+		*value = cpuid_config_mask(f->index / 2, f->index % 2, allowed);
 	return SIM_SUCCESS;
 }
 

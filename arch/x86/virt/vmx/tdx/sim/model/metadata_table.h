@@ -246,7 +246,7 @@ bool cpuid_readable(const struct sim_td *td, unsigned int index);
 unsigned int cpuid_nr_rows(void);
 unsigned int cpuid_nr_configs(void);
 u64 cpuid_config_leaf(unsigned int config);
-u64 cpuid_config_mask(unsigned int config, unsigned int half);
+u64 cpuid_config_mask(unsigned int config, unsigned int half, bool allowed);
 u64 cpuid_import(struct sim_td *td, unsigned int index, const u64 halves[2], u64 mask);
 bool cpuid_arch_capabilities_valid(struct sim_td *td, u64 value);
 /* Check the topology that came with a TD, and derive what follows from it. */

@@ -119,8 +119,12 @@ static u64 set_l2_exit_routing(const struct md_target *t, const struct md_field 
 static u64 set_l2_ctls(const struct md_target *t, const struct md_field *f, u64 mask,
 		       u64 *value)
 {
-	return *value & ~sim_profile()->l2_ctls ? SIM_METADATA_FIELD_VALUE_NOT_VALID :
-						  SIM_SUCCESS;
+	u64 writable = sim_profile()->l2_ctls;
+
+	/* The write mask of the field has the bits of all versions. */
+	if (!(mask & writable))
+		return SIM_METADATA_FIELD_NOT_WRITABLE;
+	return *value & ~writable ? SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;
 }
 
 #define ONE			.fields = 1, .elements = 1

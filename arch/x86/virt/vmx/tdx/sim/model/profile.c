@@ -98,6 +98,7 @@ const struct tdx_sim_profile tdx_sim_profile_1_5_05 = {
 	.located_list_errors = true,
 	.strict_last_list = true,
 	.strict_import = true,
+	.allowed_cpuid_bits = true,
 	.perfmon_leaf = true,
 	.hle_rtm_leaf = true,
 	.strict_debugctl = true,

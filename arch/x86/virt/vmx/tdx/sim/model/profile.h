@@ -53,6 +53,8 @@ struct sim_fields {
  *	missing
  * @strict_import: Imported TSC_FREQUENCY, CR3 and XSS are checked, a disabled vCPU
  *	stays so, RTIT_CTL is not taken over, and NUM_VCPUS is named if it is wrong
+ * @allowed_cpuid_bits: CPUID_CONFIG_VALUES has the bits that a TD may lack of what
+ *	the processor has, as SYS.INFO has them, not just those that can be set freely
  * @perfmon_leaf: A TD has CPUID 0x23 only with PERFMON
  * @hle_rtm_leaf: MNG.INIT names the leaf if HLE and RTM differ
  * @strict_debugctl: A guest has only the DEBUGCTL bits of features that it has
@@ -84,6 +86,7 @@ struct tdx_sim_profile {
 	bool located_list_errors;
 	bool strict_last_list;
 	bool strict_import;
+	bool allowed_cpuid_bits;
 	bool perfmon_leaf;
 	bool hle_rtm_leaf;
 	bool strict_debugctl;

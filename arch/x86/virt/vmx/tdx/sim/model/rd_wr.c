@@ -237,8 +237,8 @@ u64 tdx_sim_sys_info(struct sim_call *c)
 	info->num_cpuid_config = min_t(u32, cpuid_nr_configs(), ARRAY_SIZE(info->cpuid_config));
 	for (i = 0; i < min_t(u32, cpuid_nr_configs(), ARRAY_SIZE(info->cpuid_config)); i++) {
 		info->cpuid_config[i][0] = cpuid_config_leaf(i);
-		half[0] = cpuid_config_mask(i, 0);
-		half[1] = cpuid_config_mask(i, 1);
+		half[0] = cpuid_config_mask(i, 0, true);
+		half[1] = cpuid_config_mask(i, 1, true);
 		memcpy(&info->cpuid_config[i][1], half, sizeof(half));
 	}
 	/* Which memory is convertible is not told here: all entries are empty. */

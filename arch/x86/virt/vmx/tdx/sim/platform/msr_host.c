@@ -79,7 +79,8 @@ u64 tdx_sim_host_msr(u32 msr)
 {
 	switch (msr) {
 	case MSR_IA32_ARCH_CAPABILITIES:
-		return ARCH_CAPS;
+		/* TSX is there for TDs alone. */
+		return ARCH_CAPS | ARCH_CAP_TSX_CTRL_MSR;
 	case MSR_IA32_MISC_ENABLE:
 		return MISC_ENABLE_PERFMON;
 	case MSR_IA32_PERF_CAPABILITIES:
