@@ -31,6 +31,15 @@ static struct {
 	const char *id;
 } options;
 
+/* Versions, and the one whose traces a version goes by where it has none. */
+static const struct version {
+	const struct tdx_sim_profile *profile, *base;
+} versions[] = {
+	{ &tdx_sim_profile_1_5_01 },
+	{ &tdx_sim_profile_1_5_05 },
+	{ &tdx_sim_profile_1_5_24, &tdx_sim_profile_1_5_05 },
+};
+
 static struct failure_group *groups;
 static unsigned int passed, failed;
 
@@ -45,7 +54,7 @@ static void usage(FILE *to)
 		"  -s, --summary        show the totals of each file\n"
 		"  -l, --list-failures  group the failures by what went wrong\n"
 		"  -p, --poison         fill fresh pages, instead of leaving them zero\n"
-		"  -P, --profile=NAME   version of the module, 1.5.01 if not given, or 1.5.05\n"
+		"  -P, --profile=NAME   version of the module: 1.5.01 if not given, 1.5.05, 1.5.24\n"
 		"  -L, --linux          with the leaf that the Linux host needs of a newer module\n"
 		"  -h, --help           show this text\n");
 }
@@ -55,12 +64,21 @@ static bool ends_with(const char *s, size_t len, const char *end)
 	return len > strlen(end) && !strncmp(s + len - strlen(end), end, strlen(end));
 }
 
-/* "NAME.trace", or "NAME.PROFILE.trace" for a profile alone. */
+static const struct tdx_sim_profile *base_profile(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(versions); i++) {
+		if (versions[i].profile == options.profile)
+			return versions[i].base;
+	}
+	return NULL;
+}
+
+/* "NAME.trace", or "NAME.PROFILE.trace" for a profile and those that it is the base of. */
 static int is_trace(const struct dirent *entry)
 {
-	static const struct tdx_sim_profile *const profiles[] = {
-		&tdx_sim_profile_1_5_01, &tdx_sim_profile_1_5_05,
-	};
+	const struct tdx_sim_profile *profile;
 	const char *name = entry->d_name;
 	size_t len = strlen(name);
 	unsigned int i;
@@ -68,9 +86,10 @@ static int is_trace(const struct dirent *entry)
 	if (!ends_with(name, len, SUFFIX))
 		return false;
 	len -= strlen(SUFFIX);
-	for (i = 0; i < ARRAY_SIZE(profiles); i++) {
-		if (ends_with(name, len, profiles[i]->name))
-			return profiles[i] == options.profile;
+	for (i = 0; i < ARRAY_SIZE(versions); i++) {
+		profile = versions[i].profile;
+		if (ends_with(name, len, profile->name))
+			return profile == options.profile || profile == base_profile();
 	}
 	return true;
 }
@@ -107,7 +126,7 @@ static void select_folder(const char *path)
 		free(entries[i]);
 	}
 	free(entries);
-	trace_overlay_check_used();
+	trace_overlay_check_used(path);
 }
 
 static void select_path(const char *path)
@@ -315,7 +334,7 @@ int main(int argc, char **argv)
 {
 	options.profile = machine_reference_platform.profile;
 	parse_options(argc, argv);
-	trace_overlay_profile(options.profile->name);
+	trace_overlay_profile(options.profile->name, base_profile() ? base_profile()->name : NULL);
 	for (; optind < argc; optind++)
 		select_path(argv[optind]);
 	if (!trace_errors())

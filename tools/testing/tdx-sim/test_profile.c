@@ -31,9 +31,15 @@
 
 static struct fx_pair pair;
 
+/* Or 1.5.24, which is the same but for test_known_attacks(). */
 static bool is_1_5_05(void)
 {
-	return sim_profile() == &tdx_sim_profile_1_5_05;
+	return sim_profile() != &tdx_sim_profile_1_5_01;
+}
+
+static bool is_1_5_24(void)
+{
+	return sim_profile() == &tdx_sim_profile_1_5_24;
 }
 
 static u64 sys_rd(u64 field)
@@ -48,7 +54,7 @@ static void test_sys(void)
 	bool newer = is_1_5_05();
 
 	fx_restore(0);
-	tap_equal(sys_rd(FIELD_UPDATE_VERSION), newer ? 5 : 1, "%s: the version",
+	tap_equal(sys_rd(FIELD_UPDATE_VERSION), is_1_5_24() ? 24 : newer ? 5 : 1, "%s: the version",
 		  sim_profile()->name);
 	tap_equal(sys_rd(FIELD_FEATURES0), newer ? 0x1f0fbf : 0xf0fbf,
 		  "TOPOLOGY_ENUM is a feature of 1.5.05");
@@ -481,6 +487,38 @@ static void test_unloadable_state(void)
 		  "and does not run again");
 }
 
+/* -------------------------------------------------------------- known attacks */
+
+/* What is close to them and is none; attacks/ has them as a host does them. */
+static void test_known_attacks(void)
+{
+	static u8 page[SIM_PAGE_SIZE];
+	struct md_cursor cur = { };
+	struct sim_td src, dst;
+	u64 hpa, rcx, rdx, err;
+	struct fx_td td;
+
+	good_params(&td, &hpa);
+	tap_equal(fx_call(LEAF_MNG_INIT, .rcx = pair.dst.tdr, .rdx = hpa), 0,
+		  "a TD with streams and a key is initialized if no import has begun");
+
+	fx_restore(0);
+	probe_td(pair.src.tdr, &src);
+	probe_td(pair.dst.tdr, &dst);
+	md_dump_page(MD_BUNDLE_TD, &src, NULL, &cur, page);
+	put_unaligned_le16(8, page);
+	cur = (struct md_cursor){ };
+	err = md_load_page(MD_BUNDLE_TD, &dst, NULL, &cur, page, true, &rcx, &rdx);
+	tap_equal(err & CODE_MASK, SIM_METADATA_LIST_OVERFLOW,
+		  "a list that is just a header is too short");
+	put_unaligned_le16(7, page);
+	cur = (struct md_cursor){ };
+	err = md_load_page(MD_BUNDLE_TD, &dst, NULL, &cur, page, true, &rcx, &rdx);
+	tap_equal(err & CODE_MASK, is_1_5_24() ? SIM_METADATA_LIST_OVERFLOW : 0,
+		  "one that is even shorter is %s",
+		  is_1_5_24() ? "so, too" : "taken for a long one");
+}
+
 static void test(const struct tdx_sim_profile *profile)
 {
 	fx_profile(profile);
@@ -501,15 +539,18 @@ static void test(const struct tdx_sim_profile *profile)
 	test_immutable_values();
 	test_l2_ctls();
 	test_unloadable_state();
+	test_known_attacks();
 	test_sys_init();
 }
 
 int main(void)
 {
 	tap_ok(tdx_sim_find_profile("1.5.01") == &tdx_sim_profile_1_5_01 &&
-	       tdx_sim_find_profile("1.5.05") == &tdx_sim_profile_1_5_05, "profiles have names");
+	       tdx_sim_find_profile("1.5.05") == &tdx_sim_profile_1_5_05 &&
+	       tdx_sim_find_profile("1.5.24") == &tdx_sim_profile_1_5_24, "profiles have names");
 	tap_ok(!tdx_sim_find_profile("1.5.0"), "others do not exist");
 	test(&tdx_sim_profile_1_5_01);
 	test(&tdx_sim_profile_1_5_05);
+	test(&tdx_sim_profile_1_5_24);
 	return tap_done();
 }

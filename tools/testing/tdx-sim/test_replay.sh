@@ -108,6 +108,9 @@ malformed 2 "an empty test" << END
 test a b c
 end
 END
+malformed 1 "an include by an absolute path" << END
+include /dev/null
+END
 malformed 1 "an include that does not exist" << END
 include nothing.trace
 END
@@ -319,6 +322,19 @@ report $? "an overlay replaces, drops and adds: $(grep FAIL "$dir/out")"
 "$replay" "$dir/overlay" > "$dir/out" 2>&1
 [ $? -eq 1 ] && tail -n 1 "$dir/out" | grep -q '^1 passed, 3 failed$'
 report $? "in its own profile only: $(tail -n 1 "$dir/out")"
+"$replay" --profile 1.5.24 "$dir/overlay" > "$dir/out" 2>&1
+[ $? -eq 0 ] && tail -n 1 "$dir/out" | grep -q '^3 passed, 0 failed$'
+report $? "and in those that are like it: $(tail -n 1 "$dir/out")"
+printf 'test a\n- call SYS.INIT => 0\n+ call SYS.INIT => 1\n' > "$dir/overlay/1.5.24.overlay"
+"$replay" --profile 1.5.24 "$dir/overlay" > "$dir/out" 2>&1
+[ $? -eq 1 ] && tail -n 1 "$dir/out" | grep -q '^1 passed, 3 failed$'
+report $? "unless these have an overlay of their own: $(tail -n 1 "$dir/out")"
+mkdir "$dir/next"
+printf 'include ../overlay/one.trace\ntest f b c\n  call SYS.INIT => 0\nend\n' \
+	> "$dir/next/three.trace"
+"$replay" --profile 1.5.05 "$dir/next" > "$dir/out" 2>&1
+[ $? -eq 0 ] && tail -n 1 "$dir/out" | grep -q '^1 passed, 0 failed$'
+report $? "an include of another folder has the overlay of that: $(tail -n 1 "$dir/out")"
 "$replay" --profile 1.5.99 "$traces/happy.trace" > "$dir/out" 2>&1
 [ $? -eq 2 ]
 report $? "an unknown profile is an error"
@@ -424,6 +440,17 @@ for seed in 1 2 3; do
 	[ $status -eq 1 ] && tail -n 1 "$dir/out" | grep -q '^0 passed, [1-9][0-9]* failed$'
 	report $? "altered copy $seed of all traces fails: $(tail -n 1 "$dir/out")"
 done
+
+# So does every known attack.
+mkdir "$dir/traces" "$dir/attacks"
+cp "$traces/00-setup.trace" "$dir/traces"
+for f in "$here"/attacks/*.1.5.01.trace; do
+	awk -v seed=1 -f "$here/alter.awk" "$f" > "$dir/attacks/$(basename "$f")"
+done
+"$replay" --profile 1.5.01 "$dir/attacks" > "$dir/out" 2> "$dir/err"
+status=$?
+[ $status -eq 1 ] && tail -n 1 "$dir/out" | grep -q '^0 passed, [1-9][0-9]* failed$'
+report $? "an altered copy of the known attacks fails: $(tail -n 1 "$dir/out")"
 
 echo "1..$count"
 [ $bad -eq 0 ]

@@ -96,7 +96,7 @@ struct trace_edit_text {
 struct trace_edit;
 
 /* The profile whose overlays apply, NULL if none does. */
-void trace_overlay_profile(const char *profile);
+void trace_overlay_profile(const char *profile, const char *base);
 /* Edits of a block ("def") or test of the file. */
 const struct trace_edit *trace_overlay_edits(const char *path, const char *kind, const char *name);
 /* Is the test left out? */
@@ -108,8 +108,8 @@ const struct trace_edit_text *trace_overlay_replace(const struct trace_edit **ed
 void trace_overlay_end(const struct trace_edit *edits);
 /* Apply rules to a line in a buffer of TRACE_MAX_LINE characters. */
 void trace_overlay_rules(const char *path, char *text);
-/* Everything was read that an overlay is about. */
-void trace_overlay_check_used(void);
+/* Everything was read that the overlay of the folder is about. */
+void trace_overlay_check_used(const char *folder);
 
 /* ------------------------------------------- expressions (trace_expr.c) */
 

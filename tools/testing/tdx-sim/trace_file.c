@@ -225,8 +225,8 @@ static void include_file(struct reader *r, const struct trace_line *line)
 	const char *slash;
 	char *path;
 
-	if (line->nr_tokens != 2 || strchr(line->tokens[1], '/')) {
-		trace_error(line, "an include names a file of the same folder");
+	if (line->nr_tokens != 2 || line->tokens[1][0] == '/') {
+		trace_error(line, "an include names a file by its path from the folder");
 		return;
 	}
 	slash = strrchr(r->file->path, '/');

@@ -41,11 +41,12 @@ struct overlay {
 };
 
 static struct overlay *overlays;
-static const char *profile_name;
+static const char *profile_name, *base_name;
 
-void trace_overlay_profile(const char *profile)
+void trace_overlay_profile(const char *profile, const char *base)
 {
 	profile_name = profile;
+	base_name = base;
 }
 
 static char *folder_of(const char *path)
@@ -160,12 +161,32 @@ static void load(struct overlay *o, const char *path, FILE *stream)
 	}
 }
 
+/* False if the folder has no overlay of that name. */
+static bool load_named(struct overlay *o, const char *profile)
+{
+	bool found = false;
+	FILE *stream;
+	char *name;
+
+	if (!profile)
+		return false;
+	if (asprintf(&name, "%s/%s%s", o->folder, profile, SUFFIX) < 0)
+		exit(EXIT_FAILURE);
+	stream = fopen(name, "r");
+	if (stream) {
+		load(o, trace_strdup(name), stream);
+		fclose(stream);
+		found = true;
+	}
+	free(name);
+	return found;
+}
+
 /* The overlay of the profile for the files of a folder, empty if there is none. */
 static struct overlay *find_overlay(const char *path)
 {
-	char *folder = folder_of(path), *name;
+	char *folder = folder_of(path);
 	struct overlay *o;
-	FILE *stream;
 
 	for (o = overlays; o; o = o->next) {
 		if (!strcmp(o->folder, folder))
@@ -177,17 +198,8 @@ static struct overlay *find_overlay(const char *path)
 	o->owners_tail = &o->owners;
 	o->next = overlays;
 	overlays = o;
-	if (!profile_name)
-		return o;
-
-	if (asprintf(&name, "%s/%s%s", folder, profile_name, SUFFIX) < 0)
-		exit(EXIT_FAILURE);
-	stream = fopen(name, "r");
-	if (stream) {
-		load(o, trace_strdup(name), stream);
-		fclose(stream);
-	}
-	free(name);
+	if (!load_named(o, profile_name))
+		load_named(o, base_name);
 	return o;
 }
 
@@ -260,12 +272,15 @@ void trace_overlay_rules(const char *path, char *text)
 	}
 }
 
-void trace_overlay_check_used(void)
+void trace_overlay_check_used(const char *folder)
 {
 	const struct overlay *o;
 	const struct owner *owner;
 
 	for (o = overlays; o; o = o->next) {
+		/* Of other folders, only what is included has been read. */
+		if (strcmp(o->folder, folder))
+			continue;
 		for (owner = o->owners; owner; owner = owner->next) {
 			if (!owner->used)
 				trace_error(&owner->line, "there is no %s %s", owner->kind,

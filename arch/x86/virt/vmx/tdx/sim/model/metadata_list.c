@@ -377,6 +377,8 @@ u64 md_load_page(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
 		return SIM_INVALID_METADATA_LIST_HEADER |
 		       (sim_profile()->located_list_errors ? MD_NO_SEQUENCE : 0);
 	l.left = header.size - sizeof(header);
+	if (sim_profile()->bounded_lists && header.size < sizeof(header))
+		l.left = 0;
 
 	md_resume(t.context, cur, &l.pos);
 	if (!cur->field_id) {

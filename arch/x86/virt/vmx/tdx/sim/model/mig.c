@@ -105,6 +105,11 @@ void mig_stream_init(struct mig_stream *s, const u64 key[4])
 	sim_atomic_or64(s->link, MIGSC_LINK_INIT);
 }
 
+bool mig_import_begun(const struct sim_td *td)
+{
+	return READ_ONCE(td->migsc_links[FORWARD_LINK(0)]) & MIGSC_LINK_INIT;
+}
+
 void mig_reset_streams(struct sim_td *td)
 {
 	unsigned int i;

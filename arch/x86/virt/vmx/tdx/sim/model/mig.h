@@ -38,6 +38,8 @@ u64 mig_get_backward_stream(struct sim_call *c, struct sim_td *td, struct mig_st
 bool mig_stream_ready(const struct mig_stream *s);
 /* Begin to use a stream in this session, with @key. */
 void mig_stream_init(struct mig_stream *s, const u64 key[4]);
+/* Has a TD that is not configured begun to import its immutable state? */
+bool mig_import_begun(const struct sim_td *td);
 /* No stream is in use any more, and no key is left in one. */
 void mig_reset_streams(struct sim_td *td);
 /* Begin the GCM operation with @iv_counter. */

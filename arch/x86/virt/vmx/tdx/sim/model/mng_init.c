@@ -4,6 +4,7 @@
  */
 #include "leaves.h"
 #include "metadata.h"
+#include "mig.h"
 
 /* TD_PARAMS as the host lays it out in memory. */
 struct td_params {
@@ -157,6 +158,9 @@ u64 tdx_sim_mng_init(struct sim_call *c)
 	err = sim_get_td(c, RCX, SIM_EXCL, -1, &td);
 	if (err)
 		return err;
+	/* An import that was interrupted has configured the TD in part. */
+	if (sim_profile()->guarded_import && mig_import_begun(&td))
+		return SIM_OP_STATE_INCORRECT;
 	err = sim_check_shared_hpa(c->in.r[RDX], SIM_TD_PARAMS_SIZE, RDX);
 	if (err)
 		return err;

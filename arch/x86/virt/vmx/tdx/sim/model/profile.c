@@ -74,43 +74,56 @@ const struct tdx_sim_profile tdx_sim_profile_1_5_01 = {
 	.l2_ctls = GENMASK_ULL(2, 0),
 };
 
+/* All but what tells the version. */
+#define PROFILE_1_5_05							\
+	.features0 = FEATURES0 | SIM_FEATURES0_TOPOLOGY_ENUM,		\
+	.attributes = SIM_ATTRIBUTES | SIM_ATTR_LASS,			\
+	.arch_capabilities_one = CAPS_ONE | CAPS_XAPIC_DISABLE_STATUS,	\
+	.arch_capabilities_zero = CAPS_ZERO,				\
+	.cpuid = &cpuid_table_1_5_05,					\
+	.fields = { sys_1_5_05, td_1_5_05, vp_fields },			\
+	.max_vcpus = SIM_MAX_X2APIC_IDS,				\
+	.min_immutable_export = 4,					\
+	.min_immutable_import = 2,					\
+	.td_epoch_end = GENMASK_ULL(62, 0),				\
+	.unblock_operand = RCX,						\
+	.unloadable_state = SIM_NON_RECOVERABLE_TD_NON_ACCESSIBLE,	\
+	.l2_ctls = GENMASK_ULL(1, 0),					\
+	.topology = true,						\
+	.lass_lam = true,						\
+	.own_servtd_hash = true,					\
+	.rebind_by_hash = true,						\
+	.epoch_token_of_session = true,					\
+	.located_list_errors = true,					\
+	.strict_last_list = true,					\
+	.strict_import = true,						\
+	.allowed_cpuid_bits = true,					\
+	.perfmon_leaf = true,						\
+	.hle_rtm_leaf = true,						\
+	.strict_debugctl = true,					\
+	.no_monitor_ve = true,						\
+	.strict_sys_init = true,					\
+	.tee_tcb_svn2 = true
+
 const struct tdx_sim_profile tdx_sim_profile_1_5_05 = {
 	.name = "1.5.05",
 	.update_version = 5,
-	.features0 = FEATURES0 | SIM_FEATURES0_TOPOLOGY_ENUM,
-	.attributes = SIM_ATTRIBUTES | SIM_ATTR_LASS,
-	.arch_capabilities_one = CAPS_ONE | CAPS_XAPIC_DISABLE_STATUS,
-	.arch_capabilities_zero = CAPS_ZERO,
-	.cpuid = &cpuid_table_1_5_05,
-	.fields = { sys_1_5_05, td_1_5_05, vp_fields },
-	.max_vcpus = SIM_MAX_X2APIC_IDS,
-	.min_immutable_export = 4,
-	.min_immutable_import = 2,
-	.td_epoch_end = GENMASK_ULL(62, 0),
-	.unblock_operand = RCX,
-	.unloadable_state = SIM_NON_RECOVERABLE_TD_NON_ACCESSIBLE,
-	.l2_ctls = GENMASK_ULL(1, 0),
-	.topology = true,
-	.lass_lam = true,
-	.own_servtd_hash = true,
-	.rebind_by_hash = true,
-	.epoch_token_of_session = true,
-	.located_list_errors = true,
-	.strict_last_list = true,
-	.strict_import = true,
-	.allowed_cpuid_bits = true,
-	.perfmon_leaf = true,
-	.hle_rtm_leaf = true,
-	.strict_debugctl = true,
-	.no_monitor_ve = true,
-	.strict_sys_init = true,
-	.tee_tcb_svn2 = true,
+	PROFILE_1_5_05,
+};
+
+const struct tdx_sim_profile tdx_sim_profile_1_5_24 = {
+	.name = "1.5.24",
+	.update_version = 24,
+	PROFILE_1_5_05,
+	.guarded_import = true,
+	.bounded_lists = true,
 };
 
 const struct tdx_sim_profile *tdx_sim_find_profile(const char *name)
 {
 	static const struct tdx_sim_profile *const profiles[] = {
 		&tdx_sim_profile_1_5_01, &tdx_sim_profile_1_5_05,
+		&tdx_sim_profile_1_5_24,
 	};
 	unsigned int i;
 

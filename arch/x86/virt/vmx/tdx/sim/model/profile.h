@@ -61,6 +61,8 @@ struct sim_fields {
  * @no_monitor_ve: MONITOR and MWAIT raise #UD instead of #VE
  * @strict_sys_init: SYS.INIT checks more MSRs
  * @tee_tcb_svn2: TDREPORTs have TEE_TCB_SVN2
+ * @guarded_import: MNG.INIT leaves a TD alone whose import has begun
+ * @bounded_lists: A metadata list that is shorter than its header is too short
  */
 struct tdx_sim_profile {
 	const char *name;
@@ -93,11 +95,15 @@ struct tdx_sim_profile {
 	bool no_monitor_ve;
 	bool strict_sys_init;
 	bool tee_tcb_svn2;
+	bool guarded_import;
+	bool bounded_lists;
 };
 
 extern const struct tdx_sim_profile tdx_sim_profile_1_5_01;
 extern const struct tdx_sim_profile tdx_sim_profile_1_5_05;
-/* The newest one. */
+/* The one before, without the vulnerabilities that are known to be mended there. */
+extern const struct tdx_sim_profile tdx_sim_profile_1_5_24;
+/* The newest one that is modelled as a whole. */
 #define TDX_SIM_PROFILE_DEFAULT	(&tdx_sim_profile_1_5_05)
 
 /* NULL if there is none of that name. */
