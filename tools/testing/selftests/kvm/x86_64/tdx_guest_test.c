@@ -77,6 +77,50 @@ TD_TEST(cpuid_of_the_hypervisor_raises_ve_and_is_the_vmms)
 	kvm_vm_free(vm);
 }
 
+/* Is it a TDX module before 1.5.05?  Not without the driver that tells its version. */
+static bool tdx_module_is_old(void)
+{
+	FILE *f = fopen("/sys/devices/faux/tdx_host/version", "r");
+	unsigned int major = 0, minor = 0, update = 0;
+	bool known;
+
+	if (!f)
+		return false;
+	known = fscanf(f, "%u.%u.%u", &major, &minor, &update) == 3;
+	fclose(f);
+	TEST_ASSERT(known, "The TDX module has a version of an unknown form");
+	return major == 1 && minor == 5 && update < 5;
+}
+
+#define DEBUGCTL_FREEZE_IN_SMM	BIT_ULL(14)
+#define DEBUGCTL_RTM_DEBUG	BIT_ULL(15)
+
+static void guest_use_what_it_has_not(void)
+{
+	GUEST_ASSERT_EQ(kvm_asm_safe("monitor", "a"(report), "c"(0), "d"(0)), UD_VECTOR);
+	GUEST_ASSERT_EQ(kvm_asm_safe("mwait", "a"(0), "c"(0)), UD_VECTOR);
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_DEBUGCTLMSR, DEBUGCTL_FREEZE_IN_SMM), GP_VECTOR);
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_DEBUGCTLMSR, DEBUGCTL_RTM_DEBUG), GP_VECTOR);
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_DEBUGCTLMSR, 0), 0);
+	GUEST_ASSERT_EQ(td_ve_stats.nr_ve, 0UL);
+	GUEST_DONE();
+}
+
+/* MONITOR and MWAIT raise #VE there. */
+static void guest_use_what_old_modules_do_not_check(void)
+{
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_DEBUGCTLMSR, DEBUGCTL_FREEZE_IN_SMM), 0);
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_DEBUGCTLMSR, DEBUGCTL_RTM_DEBUG), 0);
+	GUEST_ASSERT_EQ(wrmsr_safe(MSR_IA32_DEBUGCTLMSR, 0), 0);
+	GUEST_DONE();
+}
+
+TD_TEST(features_that_a_td_has_not_raise_plain_exceptions)
+{
+	run_one_td(tdx_module_is_old() ? guest_use_what_old_modules_do_not_check :
+					 guest_use_what_it_has_not);
+}
+
 static void guest_read_tdx_leaf(void)
 {
 	u32 eax, sig[3];

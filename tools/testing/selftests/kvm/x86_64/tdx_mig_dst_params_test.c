@@ -4,6 +4,8 @@
  * KVM_TDX_INIT_VM, whatever the VMM of the source has asked its TDX module for.
  * The source keeps what the destination refuses.
  */
+#include <pthread.h>
+
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_util.h"
@@ -383,10 +385,131 @@ TD_TEST(td_with_a_secure_ept_of_another_depth_is_refused)
 	write_knob(EPT_LEVELS_KNOB, "4\n");
 }
 
+/* ------------------------------------------ what the VMM announces when it is too late */
+
+/*
+ * CVE-2025-30513: the TDX module lets TDH.MNG.INIT change a TD whose import was
+ * interrupted, e.g. into one that can be debugged.  KVM initializes a TD once, and a
+ * destination not at all.
+ */
+static void expect_not_initialized_anew(struct kvm_vm *dst, struct kvm_tdx_init_vm *init)
+{
+	const u32 flags[] = { 0, KVM_TDX_INIT_VM_F_MIG_DEST };
+	const u64 attributes = init->attributes;
+	u64 calls = td_sim_count_leaf(TDH_MNG_INIT);
+	u64 hw_error;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(dst, KVM_TDX_INIT_VM, flags[i], init,
+						      &hw_error));
+		TEST_ASSERT_EQ(hw_error, 0UL);
+		init->attributes = TDX_TD_ATTR_DEBUG;
+		TD_EXPECT_ERRNO(EINVAL, __td_vm_ioctl(dst, KVM_TDX_INIT_VM, flags[i], init,
+						      &hw_error));
+		TEST_ASSERT_EQ(hw_error, 0UL);
+		init->attributes = attributes;
+	}
+	TEST_ASSERT_EQ(td_sim_count_leaf(TDH_MNG_INIT), calls);
+}
+
+/* A source, and a destination that is about to import the immutable state. */
+struct half_way {
+	struct kvm_vm *src;
+	struct kvm_vcpu *vcpu;
+	struct td_mig m;
+	struct td_mig_dest d;
+	/* As the destination was announced. */
+	struct kvm_tdx_init_vm *init;
+	bool imported;
+};
+
+static void half_way_create(struct half_way *h)
+{
+	h->src = create_source(NULL, &h->vcpu);
+	td_launch(h->src);
+	td_vcpu_run_to_sync(h->vcpu, 1);
+	td_mig_open(&h->m, h->src, &h->vcpu, 1, 1);
+	h->m.next_dst = create_dest(NULL);
+	h->init = td_alloc_init_vm(h->m.next_dst, TDX_TD_ATTR_MIGRATABLE);
+	td_mig_exchange_keys(&h->m);
+	td_mig_dest_create(&h->d, &h->m);
+	td_mig_export_immutable(&h->m);
+}
+
+static void half_way_free(struct half_way *h)
+{
+	td_mig_dest_free(&h->d);
+	td_mig_free(&h->m);
+	free(h->init);
+	kvm_vm_free(h->src);
+}
+
+TD_TEST(td_that_is_half_imported_is_not_initialized_anew)
+{
+	struct half_way h = { };
+	u64 hw_error;
+
+	half_way_create(&h);
+	expect_not_initialized_anew(h.d.vm, h.init);
+
+	/* The TDX module is interrupted, and busy when it is to go on. */
+	td_sim_stuck_leaf(TDH_IMPORT_STATE_IMMUTABLE);
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(h.d.streams, &h.m.bundles[0], &hw_error));
+	td_sim_stuck_leaf(0);
+	TEST_ASSERT(hw_error, "The import has not got to the TDX module");
+	expect_not_initialized_anew(h.d.vm, h.init);
+
+	/* Nor can the rest of it be imported. */
+	TD_EXPECT_ERRNO(EIO, __td_mig_import(h.d.streams, &h.m.bundles[0], &hw_error));
+	TEST_ASSERT_EQ(hw_error, 0UL);
+
+	td_mig_cmd(&h.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(h.vcpu);
+	half_way_free(&h);
+}
+
+static void *initialize_anew_until_imported(void *data)
+{
+	struct half_way *h = data;
+
+	do {
+		expect_not_initialized_anew(h->d.vm, h->init);
+	} while (!READ_ONCE(h->imported));
+	return NULL;
+}
+
+TD_TEST(td_is_not_initialized_anew_while_its_import_is_interrupted)
+{
+	struct half_way h = { };
+	pthread_t thread;
+	u64 calls;
+
+	half_way_create(&h);
+	pthread_create(&thread, NULL, initialize_anew_until_imported, &h);
+	calls = td_sim_count_leaf(TDH_IMPORT_STATE_IMMUTABLE);
+	td_sim_interrupt_every(1);
+	td_mig_import(&h.d, &h.m, 0, 0);
+	td_sim_interrupt_every(0);
+	calls = td_sim_count_leaf(TDH_IMPORT_STATE_IMMUTABLE) - calls;
+	TEST_ASSERT(calls > 1, "The import was not interrupted");
+	WRITE_ONCE(h.imported, true);
+	pthread_join(thread, NULL);
+
+	td_mig_export_pause(&h.m);
+	td_mig_export_rest(&h.m);
+	td_mig_import_rest(&h.d, &h.m, 1);
+	td_vcpu_run_to_done(h.d.vcpus[0]);
+	half_way_free(&h);
+}
+
 int main(int argc, char *argv[])
 {
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(td_sim_is_present());
+
+	/* Whoever set the knobs and died. */
+	td_sim_stuck_leaf(0);
 
 	return test_harness_run(argc, argv);
 }
