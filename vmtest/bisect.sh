@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # Build the host kernel after each patch of the series, the way git bisect would
 # come across it.  None may fail to build, or bring a warning that the base does not
-# have, with W=1.
+# have, with W=1.  What was found good is not built once more before something changes in
+# or before it, so this can be stopped, and goes on where it was.
 #
 # Usage: bisect.sh LINUX-TREE [COUNT]   after series.sh; COUNT: as many of the patches as
 #	that, by lot
 # Environment: SEED=n repeats a lot.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/patches.sh"
 
 base=$1
 count=${2:-}
@@ -54,12 +56,39 @@ done < <(printf '%s\n' "${mails[@]}" |
 	shuf -n "${count:-${#mails[@]}}" --random-source=<(yes "$seed"))
 [ -z "$count" ] || say "building after ${#drawn[@]} of ${#mails[@]} patches, SEED=$seed"
 
-build base || die "the base does not build" "see $dir/base.log"
+built=0
+# What a result depends on: the base, the configuration, the compiler, and all mails so far;
+# of those not the header, as author and date are not built.
+state=$({
+	base_id "$base"
+	cat "$TOP/vmtest/kernel.config" "$TOP/vmtest/bisect.sh"
+	gcc --version
+} | sha256sum)
+good=$dir/good
+touch "$good"
+declare -A states
 for mail in "${mails[@]}"; do
+	state=$({ echo "$state"; sed '1,/^---$/d' "$mail"; } | sha256sum)
+	states[$mail]=$state
+done
+before=0
+for mail in "${!drawn[@]}"; do
+	if grep -qF "${states[$mail]}" "$good"; then
+		unset "drawn[$mail]"
+		before=$((before + 1))
+	fi
+done
+[ "$before" -eq 0 ] || say "$before patches were found good before"
+
+[ "${#drawn[@]}" -eq 0 ] || build base || die "the base does not build" "see $dir/base.log"
+for mail in "${mails[@]}"; do
+	[ "${#drawn[@]}" -gt 0 ] || break
 	name=$(basename "$(dirname "$mail")")-$(basename "$mail" .patch)
 	patch -d "$tree" -p1 -F0 -s --no-backup-if-mismatch <"$mail" || die "$name does not apply"
 	! grep -q '^+++ .*Kconfig' "$mail" || configured=
 	[ -n "${drawn[$mail]:-}" ] || continue
+	unset "drawn[$mail]"
+	built=$((built + 1))
 
 	if ! build "$name"; then
 		grep -E -m1 'error|undefined' "$dir/$name.log" >&2 || true
@@ -68,11 +97,12 @@ for mail in "${mails[@]}"; do
 		printf '%s\n' "$new" >&2
 		verdict="brings a warning"
 	else
+		echo "${states[$mail]}" >>"$good"
 		printf '   %-64s ok\n' "$name"
 		continue
 	fi
 	printf '   %-64s %s, see %s\n' "$name" "$verdict" "$dir/$name.log"
 	failed=$((failed + 1))
 done
-[ "$failed" -eq 0 ] || die "$failed of ${#drawn[@]} patches leave a kernel that does not build"
-say "the kernel builds after each of ${#drawn[@]} patches"
+[ "$failed" -eq 0 ] || die "$failed of $built patches leave a kernel that does not build"
+say "the kernel builds after each of $((before + built)) patches"
