@@ -11,7 +11,7 @@
 #   make tree         build/tree: the base kernel with this series
 #   make kernel       build/kernel: the kernel under test, and of the guest
 #   make test         the tests inside the machine alone (TEST=names for some;
-#                     PROFILE=1.5.01 for the older version of the TDX module;
+#                     PROFILE=1.5.01 or 1.5.24 for another TDX module;
 #                     MACHINE=amd for those of VMs that are no TDs)
 #   make kunit        the KUnit tests of the driver alone
 #   make fail-nth     each allocation and SEAMCALL of a migration fails once
