@@ -15,6 +15,7 @@ obj=$1
 tests=$BUILD/tests
 run=$BUILD/run-count
 list=$TOP/vmtest/counts.list
+picture=$TOP/Documentation/virt/kvm/tdx-migration-cost.svg
 seconds=$((300 * ${SLOW:-1}))
 mkdir -p "$tests"
 
@@ -51,7 +52,10 @@ if [ -n "${UPDATE:-}" ]; then
 		awk -F '\t' -v OFS='\t' '{ print $2, $3, $4 }' "$run/counts"
 	} >"$list.$$"
 	mv "$list.$$" "$list"
+	awk -f "$TOP/vmtest/count-picture.awk" "$list" >"$picture"
 fi
+awk -f "$TOP/vmtest/count-picture.awk" "$list" | cmp -s - "$picture" ||
+	die "$picture is not that of $list" "make count UPDATE=1 draws it"
 if [ -n "${TRACE:-}" ]; then
 	grep '^symbol ' "$run/results.log" >"$run/symbols"
 	"$TOP/vmtest/trace.pl" "$run/counts" "$tests/trace" "$obj/System.map" "$run/symbols"
