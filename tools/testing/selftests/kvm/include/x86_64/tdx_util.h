@@ -159,6 +159,8 @@ void td_vcpu_run_to_done(struct kvm_vcpu *vcpu);
 /* KVM_PRE_FAULT_MEMORY, to its end. */
 int __td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size);
 void td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size);
+/* Returns how many vCPUs got it. */
+int __td_signal_msi(struct kvm_vm *vm, u32 apic_id, u8 vector);
 void td_signal_msi(struct kvm_vcpu *vcpu, u8 vector);
 /* A TD of its own comes and goes: what went before has left the host usable. */
 void td_run_another(void);

@@ -445,13 +445,19 @@ void td_pre_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u64 size)
 		    strerror(errno));
 }
 
-void td_signal_msi(struct kvm_vcpu *vcpu, u8 vector)
+int __td_signal_msi(struct kvm_vm *vm, u32 apic_id, u8 vector)
 {
 	struct kvm_msi msi = {
-		.address_lo = MSI_ADDRESS | vcpu->id << MSI_DEST_SHIFT,
+		.address_lo = MSI_ADDRESS | apic_id << MSI_DEST_SHIFT,
 		.data = vector,
 	};
-	int ret = __vm_ioctl(vcpu->vm, KVM_SIGNAL_MSI, &msi);
+
+	return __vm_ioctl(vm, KVM_SIGNAL_MSI, &msi);
+}
+
+void td_signal_msi(struct kvm_vcpu *vcpu, u8 vector)
+{
+	int ret = __td_signal_msi(vcpu->vm, vcpu->id, vector);
 
 	TEST_ASSERT(ret == 1, "KVM_SIGNAL_MSI returned %d, errno %d", ret, errno);
 }
