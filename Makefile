@@ -16,6 +16,9 @@
 #   make kunit        the KUnit tests of the driver alone
 #   make fail-nth     each allocation and SEAMCALL of a migration fails once
 #                     (TEST=name of one scenario); takes long
+#   make fuzz-kvm     noise for the interface under KASAN, lockdep and friends,
+#                     until it is stopped (LASTS=seconds; SEED=n; PROGRAM=...
+#                     carries out the one that was printed)
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make count        count the instructions of a migration in KVM, and compare
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1
@@ -50,10 +53,11 @@ export BUILD MACHINE PROFILE
 
 KERNEL	:= $(BUILD)/kernel
 DEBUG	:= $(BUILD)/kernel-debug
+FUZZ	:= $(BUILD)/kernel-fuzz
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth test-debug bench count conformance static series series-check stack unstack rebase \
+.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm test-debug bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -97,6 +101,15 @@ test-debug: tree
 	@vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
 	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
+
+# The objects that tell which of their places are reached.
+FUZZ_GUIDES := $(patsubst %.c,%,$(notdir $(wildcard arch/x86/kvm/vmx/*.c))) tdx mmu tdp_mmu lapic kvm_main guest_memfd dirty_ring
+
+fuzz-kvm: export KERNEL_OPTIONS = no5lvl
+fuzz-kvm: tree
+	@vmtest/kernel.sh $(FUZZ) "the kernel for noise" "bzImage modules $(FUZZ_GUIDES:%=KCOV_INSTRUMENT_%.o=y)" -- \
+		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config $(CURDIR)/vmtest/fuzz.config
+	@vmtest/fuzz_kvm.sh $(FUZZ)
 
 bench: kernel
 	@vmtest/bench.sh $(KERNEL)
