@@ -12,7 +12,7 @@ tree=$BUILD/tree
 
 # What has not changed since it was found clean need not be looked at again.
 state=$({
-	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.* "$TOP/vmtest/doc-check.pl"
+	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.* "$TOP"/vmtest/{doc,syzlang}-check.pl "$TOP"/vmm/syzkaller/*.txt
 	find "$TOP/demo" "$TOP/vmtest" -name '*.[chS]' -exec cat {} +
 	sparse --version
 	gcc --version
@@ -82,6 +82,11 @@ for file in "${files[@]}"; do
 	findings "$file: checkpatch" "$("$tree/scripts/checkpatch.pl" --no-tree --strict --terse \
 		--no-summary --show-types --max-line-length=100 -f "$file" 2>/dev/null |
 		allowed "$file" || true)"
+done
+
+for description in vmm/syzkaller/*.txt; do
+	findings "$description: the interface" "$("$TOP/vmtest/syzlang-check.pl" "$TOP/$description" \
+		"$obj/usr/include" || echo "$description is not what the header says")"
 done
 
 # A program of its own, with totals of its own.
