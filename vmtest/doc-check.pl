@@ -17,7 +17,8 @@ my ($passed, $failed) = (0, 0);
 my $REFERENCE = "Documentation/virt/kvm/devices/tdx-mig-stream.rst";
 my $COST = "Documentation/virt/kvm/tdx-migration-cost.rst";
 my @DOCUMENTS = ($REFERENCE, "Documentation/virt/kvm/tdx-migration.rst",
-		 $COST, "Documentation/virt/kvm/tdx-migtd.rst",
+		 $COST, "Documentation/virt/kvm/tdx-migration-qemu.rst",
+		 "Documentation/virt/kvm/tdx-migtd.rst",
 		 "Documentation/virt/kvm/x86/intel-tdx.rst", "Documentation/virt/kvm/api.rst",
 		 "Documentation/virt/kvm/locking.rst");
 

@@ -100,7 +100,7 @@ if [ "$what" = full ]; then
 	make -s -C "$tree" O="$dir/docs" SPHINXDIRS="virt/kvm arch/x86" htmldocs \
 		>"$dir/docs.log" 2>&1 && ret=0 || ret=1
 	[ "$ret" -eq 0 ] || tail -n 20 "$dir/docs.log"
-	for page in virt/kvm/tdx-migration virt/kvm/tdx-migration-cost virt/kvm/tdx-migtd \
+	for page in virt/kvm/tdx-migration virt/kvm/tdx-migration-cost virt/kvm/tdx-migration-qemu virt/kvm/tdx-migtd \
 		virt/kvm/devices/tdx-mig-stream arch/x86/tdx-sim; do
 		[ -n "$(find "$dir/docs" -path "*/$page.html")" ] || ret=1
 	done
