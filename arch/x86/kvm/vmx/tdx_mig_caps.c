@@ -20,7 +20,10 @@ void tdx_mig_get_caps(struct kvm_tdx_mig_caps *caps)
 	if (!enable_tdx_mig)
 		return;
 
-	/* All of it from one TDX module: an update, which changes it, stops all CPUs. */
+	/*
+	 * An update of the TDX module changes the version, with all CPUs stopped, and
+	 * nothing else: the kernel goes on with what it read at boot.
+	 */
 	guard(preempt)();
 
 	*caps = (struct kvm_tdx_mig_caps) {

@@ -135,8 +135,8 @@ static struct tdx_mig_sent *tdx_mig_add_sent(struct tdx_mig_stream *stream, gfn_
 }
 
 /*
- * The chunk of @gfn, or NULL if that is in no slot.  That bounds what userspace can have
- * allocated.
+ * The chunk of @gfn, or NULL if that is in no slot.  So userspace cannot have chunks
+ * allocated for GFNs that never had a slot; its memory cgroup pays for the others.
  */
 static struct tdx_mig_sent *tdx_mig_get_sent(struct tdx_mig_stream *stream, gfn_t gfn)
 {

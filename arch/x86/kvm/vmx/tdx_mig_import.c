@@ -181,8 +181,9 @@ static int tdx_mig_check_x2apic_id(struct tdx_mig_stream *stream, struct kvm_vcp
 	if (!err && configured)
 		err = tdx_mig_read_td(vcpu->kvm, TDCS_X2APIC_ID(tdx_mig_mbmd_vp_index(stream)),
 				      &id);
-	/* The field does not exist, or the MBMD is not authentic. */
-	if (tdx_mig_status(err) == TDX_METADATA_FIELD_ID_INCORRECT)
+	/* The field does not exist or is hidden, or the MBMD is not authentic. */
+	if (tdx_mig_status(err) == TDX_METADATA_FIELD_ID_INCORRECT ||
+	    tdx_mig_status(err) == TDX_METADATA_FIELD_NOT_READABLE)
 		return 0;
 
 	if (err) {

@@ -48,7 +48,7 @@ struct fake_td *fake_td_create(struct kunit *test)
 
 	init_rwsem(&td->mig.session_sem);
 	init_rwsem(&td->mig.convert_sem);
-	xa_init(&td->mig.sent);
+	xa_init_flags(&td->mig.sent, XA_FLAGS_ACCOUNT);
 	td->kvm_tdx.mig = &td->mig;
 
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_td_destroy, td), 0);

@@ -302,7 +302,7 @@ int tdx_mig_vm_init(struct kvm *kvm)
 
 	init_rwsem(&mig->session_sem);
 	init_rwsem(&mig->convert_sem);
-	xa_init(&mig->sent);
+	xa_init_flags(&mig->sent, XA_FLAGS_ACCOUNT);
 	to_kvm_tdx(kvm)->mig = mig;
 
 	return 0;
