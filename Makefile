@@ -102,8 +102,9 @@ test-debug: tree
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
 	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
 
-# The objects that tell which of their places are reached.
-FUZZ_GUIDES := $(patsubst %.c,%,$(notdir $(wildcard arch/x86/kvm/vmx/*.c))) tdx mmu tdp_mmu lapic kvm_main guest_memfd dirty_ring
+# The objects that tell which of their places are reached, by their names in arch/x86/kvm.
+FUZZ_GUIDES := $(patsubst arch/x86/kvm/%.c,%,$(filter-out %kunit%,$(wildcard arch/x86/kvm/*/*.c))) vmx/tdx mmu/mmu mmu/tdp_mmu lapic \
+	$(addprefix ../../../virt/kvm/,kvm_main guest_memfd dirty_ring)
 
 fuzz-kvm: export KERNEL_OPTIONS = no5lvl
 fuzz-kvm: tree

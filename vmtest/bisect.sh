@@ -61,8 +61,11 @@ built=0
 # of those not the header, as author and date are not built.
 state=$({
 	base_id "$base"
-	cat "$TOP/vmtest/kernel.config" "$TOP/vmtest/bisect.sh"
+	# A tree of somebody's own may change while its version stays.
+	[ ! -e "$base/.git" ] || { git -C "$base" rev-parse HEAD && git -C "$base" diff; }
+	cat "$TOP/vmtest/kernel.config" "$TOP"/vmtest/{bisect,lib}.sh
 	gcc --version
+	ld --version
 } | sha256sum)
 good=$dir/good
 touch "$good"

@@ -47,7 +47,7 @@
 #define MAX_ARGS	32
 #define MAX_PATTERNS	64
 #define KUNIT_DIR	"/sys/kernel/debug/kunit"
-#define LINE_LEN	1024
+#define LINE_LEN	4096
 #define MAX_SECONDS	10	/* times the SECONDS of a test */
 #define KILL_SECONDS	60
 

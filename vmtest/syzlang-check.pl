@@ -29,6 +29,13 @@ sub differs { print "$description: @_\n"; $say++ }
 my %alias = (FLAGS => 'int32', DATA => 'int64');
 $alias{$1} = $2 while $text =~ /^type (\w+) (.+)$/mg;
 
+# in_c STRUCT: its name there.  One of the base also has the name of what is made with it.
+sub in_c {
+	my ($name) = @_;
+	$name =~ s/_(?:tdx_mig|none)$// if $name =~ /^kvm_(?:create_device|device_attr|cpuid2)_/;
+	return $name;
+}
+
 # size TYPE: as an expression in C.
 sub size {
 	my ($type) = @_;
@@ -37,11 +44,11 @@ sub size {
 	return 4 if $type =~ /^fd_\w+$/;
 	return "(" . size($1) . ") * ($2)" if $type =~ /^array\[(.+), (\w+)\]$/;
 	return size($alias{$type}) if $alias{$type};
-	return "sizeof(struct $type)" if $type =~ /^\w+$/;
+	return "sizeof(struct " . in_c($type) . ")" if $type =~ /^\w+$/;
 	die "$description: the type $type is unknown\n";
 }
 
-my $c = "#include <stddef.h>\n#include <sys/mman.h>\n#include <linux/kvm.h>\n";
+my $c = "#include <stddef.h>\n#include <linux/mman.h>\n#include <linux/kvm.h>\n";
 
 # The names of enumerators cannot be asked for by the preprocessor.
 my %constants = map { $_ => 1 } $text =~ /\b([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b/g;
@@ -51,8 +58,7 @@ $c .= "_Static_assert(($_) || 1, \"\");\n" for sort keys %constants;
 my $structs = 0;
 while ($text =~ /^(?:type )?(\w+)(?:\[[A-Z, ]+\])? \{\n(.*?)^\}/msg) {
 	my ($name, $fields, $offset) = ($1, $2, "0");
-	# One of the base has the name of what is made with it, too.
-	$name =~ s/_tdx_mig$// if $name =~ /^kvm_(create_device|device_attr)_/;
+	$name = in_c($name);
 	for my $field (split /\n/, $fields) {
 		my ($member, $type) = $field =~ /^\t(\w+)\t+(.*?)(?:\t\(out\))?$/ or
 			die "$description: cannot understand '$field'\n";
@@ -65,6 +71,11 @@ while ($text =~ /^(?:type )?(\w+)(?:\[[A-Z, ]+\])? \{\n(.*?)^\}/msg) {
 	$structs++;
 }
 differs("it has no structs") if !$structs;
+
+# As the type of a constant or a flag, only a plain integer will do.
+for ($text =~ /\b(?:const|flags|bytesize|len)\[[^\[\],]+, (\w+)\]/g) {
+	differs("the base type $_ is no integer") if !/^int(8|16|32|64)$/;
+}
 
 my $dir = tempdir(CLEANUP => 1);
 open my $f, '>', "$dir/check.c" or die "$dir/check.c: $!\n";

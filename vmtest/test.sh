@@ -20,6 +20,7 @@ intel)
 	options=("tdxsim=on${PROFILE:+,profile=$PROFILE}")
 	;;
 amd)
+	[ -z "${PROFILE:-}" ] || die "a machine with an AMD CPU has no TDX module, so no PROFILE=$PROFILE"
 	list=$TOP/vmtest/amd.list
 	run=$BUILD/run-amd$suffix
 	options=(vmtest.kvm=kvm-amd)

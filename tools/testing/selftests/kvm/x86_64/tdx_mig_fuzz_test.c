@@ -4,11 +4,11 @@
  * by chance, or from those that have reached what none had reached before if the kernel
  * has KCOV.
  *
- * Usage: tdx_mig_fuzz_test [-n NUMBER | -d SECONDS] [-s SEED] [-f FIRST] [-v] | -p PROGRAM
- * -n, -d: how many programs, or for how long; without both, until it is stopped.  The same
- * SEED gives the same programs, as long as there is no KCOV.  -f leaves out those before
- * number FIRST.  -v says each program before it is carried out, for a machine that may not
- * survive it.  -p: that program alone.
+ * Usage: tdx_mig_fuzz_test [-n NR | -d S] [-s SEED] [-f FIRST] [-v] | -p PROG
+ * -n, -d: how many programs, or for how many seconds; without both, until it is stopped.
+ * The same SEED gives the same programs, as long as there is no KCOV.  -f leaves out those
+ * before number FIRST.  -v says each program before it is carried out, for a machine that
+ * may not survive it.  -p: the program PROG alone.
  *
  * A program that fails is made smaller, as long as it fails, and printed.
  */
@@ -82,8 +82,14 @@ static unsigned int learn(void)
 		state->all.places[i] |= state->cover.places[i];
 	}
 	memset(&state->cover, 0, sizeof(state->cover));
-	if (nr && state->nr_corpus < MAX_CORPUS)
+	if (!nr)
+		return 0;
+
+	/* The first one stays, as it is good. */
+	if (state->nr_corpus < MAX_CORPUS)
 		state->corpus[state->nr_corpus++] = state->prog;
+	else
+		state->corpus[1 + state->nr_run % (MAX_CORPUS - 1)] = state->prog;
 	return nr;
 }
 
@@ -196,6 +202,8 @@ static void minimize(void)
 			good = state->prog;
 			td_fuzz_remove(&state->prog, i, nr);
 			attempts++;
+			printf("# trying %u operations\n", state->prog.nr);
+			fflush(stdout);
 			if (!state->prog.nr || !fails()) {
 				state->prog = good;
 				i += nr;
@@ -221,8 +229,12 @@ static int find(void)
 	}
 
 	print_prog("fails:");
-	minimize();
-	print_prog("small:");
+	if (fails()) {
+		minimize();
+		print_prog("small:");
+	} else {
+		printf("# it does not fail alone, or not each time\n");
+	}
 	td_fuzz_explain(stdout, &state->prog);
 	printf("not ok 1 noise\n");
 	return 1;
@@ -257,7 +269,7 @@ int main(int argc, char *argv[])
 			verbose = true;
 			break;
 		default:
-			TEST_FAIL("Usage: %s [-n NUMBER | -d SECONDS] [-s SEED] [-f FIRST] [-v] | -p PROGRAM",
+			TEST_FAIL("Usage: %s [-n NR | -d S] [-s SEED] [-f FIRST] [-v] | -p PROG",
 				  argv[0]);
 		}
 	}

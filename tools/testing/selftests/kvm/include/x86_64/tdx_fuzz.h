@@ -112,15 +112,16 @@ bool td_fuzz_parse(struct td_fuzz_prog *p, const char *text);
 void td_fuzz_explain(FILE *f, const struct td_fuzz_prog *p);
 
 /* Places of KVM and kvm-intel that were reached; all false without KCOV. */
-#define TD_FUZZ_COVER_BITS	(1U << 20)
+#define TD_FUZZ_COVER_BITS	BIT(20)
 
 struct td_fuzz_cover {
 	unsigned long places[TD_FUZZ_COVER_BITS / BITS_PER_LONG];
 };
 
 bool td_fuzz_cover_init(void);
-/* Of the calling thread, from here to the end. */
+/* Of the calling thread, from here to the end; drained before its buffer is full. */
 void td_fuzz_cover_begin(void);
+void td_fuzz_cover_drain(struct td_fuzz_cover *cover);
 void td_fuzz_cover_end(struct td_fuzz_cover *cover);
 
 /*

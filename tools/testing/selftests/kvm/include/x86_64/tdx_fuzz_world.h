@@ -49,12 +49,17 @@ struct td_fuzz_world {
 
 	/* The program has taken memory away, or changed what the guest works with. */
 	atomic_bool src_harmed, dst_harmed;
+	/* Operations under way that may do so. */
+	atomic_int nr_changes;
+	/* It may have sent what is not what the source has exported. */
+	atomic_bool has_lied;
 	atomic_bool token_sent, committed, ended;
 
 	const struct td_fuzz_prog *prog;
 	/* The last operation of thread 0 that has begun. */
 	atomic_uint begun;
 	atomic_bool are_there;
+	pthread_barrier_t all_done;
 	pthread_t threads[TD_FUZZ_NR_THREADS];
 	struct td_fuzz_cover *cover;
 	u64 *nr_done;
@@ -62,11 +67,14 @@ struct td_fuzz_world {
 
 extern struct td_fuzz_world td_fuzz_world;
 
-/* Documented for all commands of a stream. */
-#define TD_FUZZ_COMMON	EINVAL, EBUSY, EAGAIN, EINTR, ECANCELED, EIO, ENOMEM
+/* Documented for all commands of a stream at the destination, and at the source. */
+#define TD_FUZZ_DST	EINVAL, EBUSY, EAGAIN, EINTR, EIO, ENOMEM
+#define TD_FUZZ_SRC	TD_FUZZ_DST, ECANCELED
 #define TD_FUZZ_NR_ERRNOS	20
 
 bool td_fuzz_check(int ret, u64 hw_error, const int *errnos);
+/* The operation has done what it is for. */
+void td_fuzz_done(void);
 
 /* Returns whether a system call has succeeded; if not, its errno is one of these. */
 #define TD_FUZZ_CHECK(_ret, _hw_error, ...)					\
@@ -78,9 +86,10 @@ bool td_fuzz_check(int ret, u64 hw_error, const int *errnos);
 
 /*
  * Let the guest at the source do something with pages, after what it still has to do; let
- * the other one check its memory.
+ * the other one check its memory.  @told, if not NULL, is set as soon as it is sure that
+ * the guest will do it, if not now.
  */
-enum td_fuzz_end td_fuzz_tell(u64 op, u64 first, u64 nr);
+enum td_fuzz_end td_fuzz_tell(u64 op, u64 first, u64 nr, bool *told);
 enum td_fuzz_end td_fuzz_run_dest(void);
 
 void td_fuzz_do(const struct td_fuzz_op *op);

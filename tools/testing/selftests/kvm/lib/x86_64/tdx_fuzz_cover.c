@@ -77,7 +77,7 @@ static bool is_of_kvm(u64 pc)
 	return false;
 }
 
-void td_fuzz_cover_end(struct td_fuzz_cover *cover)
+void td_fuzz_cover_drain(struct td_fuzz_cover *cover)
 {
 	unsigned long i, nr;
 
@@ -85,7 +85,6 @@ void td_fuzz_cover_end(struct td_fuzz_cover *cover)
 		return;
 
 	nr = __atomic_load_n(kcov_area, __ATOMIC_RELAXED);
-	ioctl(kcov_fd, KCOV_DISABLE, 0);
 	for (i = 1; i <= nr && i < COVER_ENTRIES; i++) {
 		u64 bit = (kcov_area[i] >> 2) % TD_FUZZ_COVER_BITS;
 
@@ -93,6 +92,16 @@ void td_fuzz_cover_end(struct td_fuzz_cover *cover)
 			__atomic_fetch_or(&cover->places[bit / BITS_PER_LONG],
 					  1UL << bit % BITS_PER_LONG, __ATOMIC_RELAXED);
 	}
+	__atomic_store_n(kcov_area, 0, __ATOMIC_RELAXED);
+}
+
+void td_fuzz_cover_end(struct td_fuzz_cover *cover)
+{
+	if (kcov_fd < 0)
+		return;
+
+	ioctl(kcov_fd, KCOV_DISABLE, 0);
+	td_fuzz_cover_drain(cover);
 	munmap(kcov_area, COVER_ENTRIES * sizeof(*kcov_area));
 	close(kcov_fd);
 	kcov_fd = -1;

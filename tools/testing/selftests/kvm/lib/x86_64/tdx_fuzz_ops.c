@@ -12,6 +12,16 @@
 
 static struct td_fuzz_world *const world = &td_fuzz_world;
 
+/* The same as TD_FUZZ_CHECK(), for what an operation is for. */
+#define TRY(_ret, _hw_error, ...)						\
+({										\
+	bool __ok = TD_FUZZ_CHECK(_ret, _hw_error, __VA_ARGS__);		\
+										\
+	if (__ok)								\
+		td_fuzz_done();							\
+	__ok;									\
+})
+
 /* ------------------------------------------------------------------ operands */
 
 static struct td_mig_stream *src_stream(const struct td_fuzz_op *op)
@@ -26,7 +36,7 @@ static struct td_mig_stream *any_stream(const struct td_fuzz_op *op)
 	return &streams[(op->a >> 28) % TD_FUZZ_NR_STREAMS];
 }
 
-/* What is done is not what a guest expects. */
+/* What is done may not be what a guest expects. */
 static void harm(const struct td_fuzz_op *op)
 {
 	if (op->b & 1)
@@ -73,24 +83,31 @@ static void keep_bundle(const struct td_mig_bundle *b)
 	pthread_mutex_unlock(&world->bundle_lock);
 }
 
-/* Bundles stay where they are until the end. */
-static const struct td_mig_bundle *take_bundle(u32 index)
-{
-	const struct td_mig_bundle *b = NULL;
-
-	pthread_mutex_lock(&world->bundle_lock);
-	if (index)
-		world->next_bundle = index - 1;
-	if (world->next_bundle < world->m.nr_bundles)
-		b = &world->m.bundles[world->next_bundle++];
-	pthread_mutex_unlock(&world->bundle_lock);
-	return b;
-}
-
 static bool is_start_token(const struct td_mig_bundle *b)
 {
 	return b->import_cmd == KVM_TDX_MIG_IMPORT_TRACK &&
 	       b->mbmd.mig_epoch == TDX_MIG_EPOCH_OUT_OF_ORDER;
+}
+
+/*
+ * The next bundle, which may have to be another than a start token, or the one of number
+ * @index - 1.  Bundles stay where they are until the end.
+ */
+static const struct td_mig_bundle *take_bundle(u32 index, bool no_start_token)
+{
+	const struct td_mig_bundle *b = NULL;
+
+	pthread_mutex_lock(&world->bundle_lock);
+	if (index && world->m.nr_bundles)
+		b = &world->m.bundles[(index - 1) % world->m.nr_bundles];
+	else if (world->next_bundle < world->m.nr_bundles)
+		b = &world->m.bundles[world->next_bundle];
+	if (b && no_start_token && is_start_token(b))
+		b = NULL;
+	if (b && !index)
+		world->next_bundle++;
+	pthread_mutex_unlock(&world->bundle_lock);
+	return b;
 }
 
 static void export_state(const struct td_fuzz_op *op, u32 cmd)
@@ -103,7 +120,7 @@ static void export_state(const struct td_fuzz_op *op, u32 cmd)
 		ret = __td_mig_export_vcpu(src_stream(op), op->b >> 8 & 0xff, &b, &hw_error);
 	else
 		ret = __td_mig_export_state(src_stream(op), cmd, &b, &hw_error);
-	if (TD_FUZZ_CHECK(ret, hw_error, TD_FUZZ_COMMON, ENOENT))
+	if (TRY(ret, hw_error, TD_FUZZ_SRC, cmd == KVM_TDX_MIG_EXPORT_STATE_VP ? ENOENT : 0))
 		keep_bundle(&b);
 }
 
@@ -112,7 +129,7 @@ static void export_list(struct td_mig_stream *s, const u64 *list, u32 nr)
 	struct td_mig_bundle b;
 	u64 hw_error = 0;
 
-	if (TD_FUZZ_CHECK(__td_mig_export_mem(s, list, nr, &b, &hw_error), hw_error, TD_FUZZ_COMMON))
+	if (TRY(__td_mig_export_mem(s, list, nr, &b, &hw_error), hw_error, TD_FUZZ_SRC))
 		keep_bundle(&b);
 }
 
@@ -122,7 +139,8 @@ static void export_mem(const struct td_fuzz_op *op)
 
 	for (i = 0; i < nr; i++)
 		list[i] = td_gpa_entry(td_worker_gpa(first + i), op->b & 3);
-	damage(list, sizeof(list), op->b >> 16);
+	if (nr)
+		damage(list, nr * sizeof(list[0]), op->b >> 16);
 	export_list(src_stream(op), list, nr);
 }
 
@@ -145,8 +163,8 @@ static void export_track(const struct td_fuzz_op *op)
 
 	if (op->b & 1)
 		world->token_sent = true;
-	if (TD_FUZZ_CHECK(__td_mig_export_track(src_stream(op), op->b & 1, &b, &hw_error), hw_error,
-		  TD_FUZZ_COMMON, ENODATA))
+	if (TRY(__td_mig_export_track(src_stream(op), op->b & 1, &b, &hw_error), hw_error,
+		TD_FUZZ_SRC, ENODATA))
 		keep_bundle(&b);
 }
 
@@ -156,15 +174,15 @@ static void export_abort(const struct td_fuzz_op *op)
 
 	if (op->b & 1)
 		*src_stream(op)->mbmd = *world->d.streams[0].mbmd;
-	TD_FUZZ_CHECK(__td_mig_cmd_nr(src_stream(op), KVM_TDX_MIG_EXPORT_ABORT, NULL, &hw_error),
-	      hw_error, TD_FUZZ_COMMON);
+	TRY(__td_mig_cmd_nr(src_stream(op), KVM_TDX_MIG_EXPORT_ABORT, NULL, &hw_error),
+	    hw_error, TD_FUZZ_SRC);
 }
 
 static void source_cmd(const struct td_fuzz_op *op, u32 cmd)
 {
 	u64 hw_error = 0;
 
-	TD_FUZZ_CHECK(__td_mig_cmd_nr(src_stream(op), cmd, NULL, &hw_error), hw_error, TD_FUZZ_COMMON);
+	TRY(__td_mig_cmd_nr(src_stream(op), cmd, NULL, &hw_error), hw_error, TD_FUZZ_SRC);
 }
 
 static void import(const struct td_fuzz_op *op)
@@ -175,21 +193,17 @@ static void import(const struct td_fuzz_op *op)
 	u64 hw_error;
 
 	for (i = 0; !nr || i < nr; i++) {
-		b = take_bundle(i ? 0 : op->b & 0xff);
+		b = take_bundle(i ? 0 : op->b & 0xff, !nr);
 		if (!b)
 			return;
-		if (!nr && is_start_token(b)) {
-			pthread_mutex_lock(&world->bundle_lock);
-			world->next_bundle--;
-			pthread_mutex_unlock(&world->bundle_lock);
-			return;
-		}
 		broken = *b;
-		if (!i)
+		if (!i && how) {
+			world->has_lied = true;
 			damage(&broken.mbmd, sizeof(broken.mbmd), how);
+		}
 		hw_error = 0;
-		if (!TD_FUZZ_CHECK(__td_mig_import(world->d.streams, &broken, &hw_error), hw_error,
-			   TD_FUZZ_COMMON, ENOENT, EEXIST))
+		if (!TRY(__td_mig_import(world->d.streams, &broken, &hw_error), hw_error,
+			 TD_FUZZ_DST, ENOENT, EEXIST))
 			return;
 	}
 }
@@ -199,7 +213,7 @@ static void dest_cmd(const struct td_fuzz_op *op, u32 cmd, atomic_bool *done)
 	struct td_mig_stream *s = &world->d.streams[(op->a >> 28) % TD_FUZZ_NR_STREAMS];
 	u64 hw_error = 0;
 
-	if (TD_FUZZ_CHECK(__td_mig_cmd_nr(s, cmd, NULL, &hw_error), hw_error, TD_FUZZ_COMMON) && done)
+	if (TRY(__td_mig_cmd_nr(s, cmd, NULL, &hw_error), hw_error, TD_FUZZ_DST) && done)
 		*done = true;
 }
 
@@ -212,26 +226,32 @@ static void write_pages(u64 first, u64 nr)
 	for (page = first; page < first + nr && world->is_accepted[page]; page++)
 		;
 	if (page > first)
-		td_fuzz_tell(TD_WORKER_WRITE, first, page - first);
+		td_fuzz_tell(TD_WORKER_WRITE, first, page - first, NULL);
 }
 
 static void convert(u64 page)
 {
-	/* It may not come to that now, but will as soon as the guest runs. */
+	bool told = false;
+
 	page %= TD_WORKER_NR_ALIASES;
-	world->is_shared[page] = !world->is_shared[page];
-	td_fuzz_tell(world->is_shared[page] ? TD_WORKER_SHARE : TD_WORKER_UNSHARE, page, 1);
+	td_fuzz_tell(world->is_shared[page] ? TD_WORKER_UNSHARE : TD_WORKER_SHARE, page, 1, &told);
+	if (told)
+		world->is_shared[page] = !world->is_shared[page];
 }
 
 static void accept(u64 nr)
 {
+	bool told;
 	u64 page;
 
 	for (page = TD_WORKER_NR_OLD; page < TD_WORKER_NR_PAGES && nr; page++) {
 		if (world->is_accepted[page])
 			continue;
+		told = false;
+		td_fuzz_tell(TD_WORKER_ACCEPT, page, 1, &told);
+		if (!told)
+			return;
 		world->is_accepted[page] = true;
-		td_fuzz_tell(TD_WORKER_ACCEPT, page, 1);
 		nr--;
 	}
 }
@@ -250,7 +270,7 @@ static void run_source(const struct td_fuzz_op *op)
 		accept(nr_pages(op));
 		break;
 	default:
-		td_fuzz_tell(TD_WORKER_CHECK, 0, 0);
+		td_fuzz_tell(TD_WORKER_CHECK, 0, 0, NULL);
 		break;
 	}
 	pthread_mutex_unlock(&world->guest_lock);
@@ -265,13 +285,14 @@ static void log_op(const struct td_fuzz_op *op)
 
 	switch (op->kind) {
 	case TD_FUZZ_CLEAR_LOG:
-		TD_FUZZ_CHECK(__td_worker_clear_log(&world->w, first_page(op), nr_pages(op)), 0, ENOENT);
+		TRY(__td_worker_clear_log(&world->w, first_page(op), nr_pages(op)), 0, ENOENT,
+		    EIO);
 		break;
 	case TD_FUZZ_GET_LOG:
-		TD_FUZZ_CHECK(__vm_ioctl(world->w.vm, KVM_GET_DIRTY_LOG, &log), 0, ENOENT);
+		TRY(__vm_ioctl(world->w.vm, KVM_GET_DIRTY_LOG, &log), 0, ENOENT, EIO);
 		break;
 	default:
-		TD_FUZZ_CHECK(__td_worker_log(&world->w, op->b & 1), 0, EINTR, ENOMEM);
+		TRY(__td_worker_log(&world->w, op->b & 1), 0, EINTR, ENOMEM, EIO);
 		break;
 	}
 }
@@ -285,9 +306,9 @@ static void get_state(void)
 	struct kvm_vcpu *vcpu = world->w.vcpus[0];
 
 	pthread_mutex_lock(&world->guest_lock);
-	if (TD_FUZZ_CHECK(__td_vcpu_ioctl(vcpu, KVM_TDX_MIG_GET_VCPU_STATE, 0, (u64)&state.tdx), 0,
-		  EBUSY, EINTR, EIO, EINVAL) &&
-	    TD_FUZZ_CHECK(__vcpu_ioctl(vcpu, KVM_GET_LAPIC, &state.lapic), 0, EINVAL, EIO, EINTR)) {
+	if (TD_FUZZ_CHECK(__td_vcpu_ioctl(vcpu, KVM_TDX_MIG_GET_VCPU_STATE, 0, (u64)&state.tdx),
+			  0, EBUSY, EINTR, EIO, EINVAL) &&
+	    TRY(__vcpu_ioctl(vcpu, KVM_GET_LAPIC, &state.lapic), 0, EINVAL, EIO, EINTR)) {
 		td_mig_msrs_save(vcpu, &state.msrs);
 		vcpu_mp_state_get(vcpu, &state.mp_state);
 		vcpu_events_get(vcpu, &state.events);
@@ -309,8 +330,8 @@ static void set_state(const struct td_fuzz_op *op)
 		world->dst_harmed = true;
 	damage(&state, sizeof(state.tdx), how);
 
-	if (TD_FUZZ_CHECK(__td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&state.tdx), 0,
-			  EBUSY, EINTR, EIO, EINVAL))
+	if (TRY(__td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&state.tdx), 0,
+		EBUSY, EINTR, EIO, EINVAL))
 		world->is_loaded = true;
 	TD_FUZZ_CHECK(__vcpu_ioctl(vcpu, KVM_SET_LAPIC, &state.lapic), 0, EINVAL, EBUSY, EIO,
 		      EINTR);
@@ -329,9 +350,8 @@ static void set_lapic(const struct td_fuzz_op *op)
 	td_fuzz_rng_init(&rng, op->a, op->b);
 	for (i = 0; i < sizeof(lapic) / sizeof(u32); i++)
 		((u32 *)&lapic)[i] = op->b >> i % 16 & 2 ? td_fuzz_random(&rng) : 0;
-	if (TD_FUZZ_CHECK(__vcpu_ioctl(any_vcpu(op), KVM_SET_LAPIC, &lapic), 0, EINVAL, EBUSY,
-			  EIO, EINTR))
-		harm(op);
+	/* The guest has interrupts off, and does not look at it. */
+	TRY(__vcpu_ioctl(any_vcpu(op), KVM_SET_LAPIC, &lapic), 0, EINVAL, EBUSY, EIO, EINTR);
 }
 
 static void set_attributes(const struct td_fuzz_op *op)
@@ -342,9 +362,14 @@ static void set_attributes(const struct td_fuzz_op *op)
 		.attributes = op->b & 2 ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
 	};
 
-	harm(op);
-	TD_FUZZ_CHECK(__vm_ioctl(any_vcpu(op)->vm, KVM_SET_MEMORY_ATTRIBUTES, &attr), 0, EINVAL,
-	      EBUSY, EINTR, ENOMEM, EAGAIN);
+	if (!attr.size)
+		return;
+	/* If it fails, nothing changes, but until then the guest may find anything. */
+	world->nr_changes++;
+	if (TRY(__vm_ioctl(any_vcpu(op)->vm, KVM_SET_MEMORY_ATTRIBUTES, &attr), 0, EINVAL, EBUSY,
+		EINTR, ENOMEM, EAGAIN, EIO))
+		harm(op);
+	world->nr_changes--;
 }
 
 static void punch_hole(const struct td_fuzz_op *op)
@@ -353,15 +378,15 @@ static void punch_hole(const struct td_fuzz_op *op)
 	struct kvm_userspace_memory_region2 *region =
 		&memslot2region(world->w.vm, TD_WORKER_SLOT)->region;
 
-	harm(op);
 	if (!size)
 		return;
+	harm(op);
 	if (op->b & 1)
 		td_mig_dest_punch_hole(&world->d, &world->m, TD_WORKER_GPA + offset, size);
 	else
 		kvm_fallocate(region->guest_memfd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
 			      offset, size);
-	TD_FUZZ_CHECK(0, 0, 0);
+	td_fuzz_done();
 }
 
 static void pre_fault(const struct td_fuzz_op *op)
@@ -374,8 +399,8 @@ static void pre_fault(const struct td_fuzz_op *op)
 	/* A page without content that the guest has to accept. */
 	if (op->b & 1)
 		world->dst_harmed = true;
-	TD_FUZZ_CHECK(__vcpu_ioctl(any_vcpu(op), KVM_PRE_FAULT_MEMORY, &range), 0, EINVAL, ENOENT,
-	      EFAULT, EINTR, EAGAIN, EIO, EBUSY, EOPNOTSUPP, ENOMEM);
+	TRY(__vcpu_ioctl(any_vcpu(op), KVM_PRE_FAULT_MEMORY, &range), 0, EINVAL, ENOENT,
+	    EFAULT, EINTR, EAGAIN, EIO, EBUSY, EOPNOTSUPP, ENOMEM);
 }
 
 /* -------------------------------------------------------------------- streams */
@@ -385,9 +410,9 @@ static void new_stream(const struct td_fuzz_op *op)
 	struct td_mig_stream s = { .fd = -1 };
 
 	if (TD_FUZZ_CHECK(__td_mig_stream_create(&s, any_vcpu(op)->vm, 0), 0, EBUSY, ENOSPC,
-		  EMFILE, ENOMEM, EINTR, EIO, EINVAL))
-		TD_FUZZ_CHECK(__td_mig_stream_set_attr(&s, op->b >> 16, op->a & 0xffff), 0, EINVAL,
-		      E2BIG, EBUSY, EAGAIN, EINTR, ENOMEM, EIO, ENOSPC);
+			  EMFILE, ENOMEM, EINTR, EIO, EINVAL))
+		TRY(__td_mig_stream_set_attr(&s, op->b >> 16, (op->a >> 8 & 0xff) * 4), 0,
+		    EINVAL, E2BIG, EBUSY, EAGAIN, EINTR, ENOMEM, EIO, ENOSPC);
 	if (s.fd >= 0)
 		close(s.fd);
 }
@@ -401,7 +426,7 @@ static void map_stream(const struct td_fuzz_op *op)
 
 	map = mmap(NULL, size, op->b & 2 ? PROT_READ : PROT_READ | PROT_WRITE,
 		   op->b & 4 ? MAP_PRIVATE : MAP_SHARED, fd, offset);
-	if (!TD_FUZZ_CHECK(map == MAP_FAILED ? -1 : 0, 0, EINVAL, ENXIO, EAGAIN, ENOMEM))
+	if (!TRY(map == MAP_FAILED ? -1 : 0, 0, EINVAL, ENXIO, EAGAIN, ENOMEM))
 		return;
 	(void)READ_ONCE(map[size - 1]);
 	munmap(map, size);
@@ -414,34 +439,36 @@ static void scribble(const struct td_fuzz_op *op)
 	struct td_fuzz_rng rng;
 	u32 i;
 
+	world->has_lied = true;
 	td_fuzz_rng_init(&rng, op->a, op->b);
 	for (i = 0; i < 64; i++) {
 		u64 at = op->b & 2 ? td_fuzz_below(&rng, nr_bytes) : td_fuzz_below(&rng, 256);
 
 		WRITE_ONCE(((u8 *)s->map)[at], td_fuzz_random(&rng));
 	}
-	TD_FUZZ_CHECK(0, 0, 0);
+	td_fuzz_done();
 }
 
 static void raw(const struct td_fuzz_op *op)
 {
-	u64 value = op->a & 0x3ff;
+	u64 value = op->a & 0xff;
 	u64 addresses[] = { (u64)&value, 0, (u64)&value + 1, ~0UL, 0xffff888000000000UL };
 	struct kvm_tdx_cmd cmd = {
 		.id = op->a >> 8 & 0x1f,
 		.flags = op->b >> 16 & 1,
 		.data = addresses[(op->b >> 24) % ARRAY_SIZE(addresses)],
-		.hw_error = op->b & 2 ? op->a : 0,
+		.hw_error = op->b & BIT(17),
 	};
 	struct td_mig_stream *s = any_stream(op);
 
-	if (op->a & BIT(10))
+	if (op->b & 2)
 		value |= TDX_MIG_EXPORT_TRACK_F_IN_ORDER_DONE;
 	if (cmd.id == KVM_TDX_MIG_EXPORT_TRACK)
 		world->token_sent = true;
-	/* Its bundle is lost, and with it what the guest needs at the destination. */
-	TD_FUZZ_CHECK(ioctl(s->fd, KVM_MEMORY_ENCRYPT_OP, &cmd), 0, TD_FUZZ_COMMON, EFAULT, ENOTTY, ENOENT, EEXIST,
-	      ENODATA);
+	/* Its bundle is lost, or it is one that was lost. */
+	world->has_lied = true;
+	TRY(ioctl(s->fd, KVM_MEMORY_ENCRYPT_OP, &cmd), 0, TD_FUZZ_SRC, EFAULT, ENOTTY, ENOENT,
+	    EEXIST, ENODATA);
 }
 
 static void servtd(const struct td_fuzz_op *op)
@@ -449,7 +476,7 @@ static void servtd(const struct td_fuzz_op *op)
 	struct kvm_tdx_servtd_prebind prebind = {
 		.type = op->b >> 16 & 1,
 		.slot = op->b >> 18 & 3,
-		.attributes = op->a,
+		.attributes = op->b & 4 ? op->a : 0,
 	};
 	struct kvm_tdx_servtd_bind bind = {
 		.servtd_fd = op->b & 2 ? any_vcpu(op)->vm->fd : world->src_migtd->vm->fd,
@@ -461,18 +488,18 @@ static void servtd(const struct td_fuzz_op *op)
 	u64 hw_error = 0;
 
 	if (op->b & 8)
-		TD_FUZZ_CHECK(__td_vm_ioctl(vm, KVM_TDX_SERVTD_PREBIND, 0, &prebind, &hw_error), 0, EINVAL,
-		      EEXIST, EBUSY, EAGAIN, EINTR, ENOMEM, EIO);
+		TRY(__td_vm_ioctl(vm, KVM_TDX_SERVTD_PREBIND, 0, &prebind, &hw_error), 0, EINVAL,
+		    EEXIST, EBUSY, EAGAIN, EINTR, ENOMEM, EIO);
 	else
-		TD_FUZZ_CHECK(__td_vm_ioctl(vm, KVM_TDX_SERVTD_BIND, 0, &bind, &hw_error), 0, EINVAL,
-		      EBUSY, EPERM, EEXIST, EAGAIN, EINTR, EIO);
+		TRY(__td_vm_ioctl(vm, KVM_TDX_SERVTD_BIND, 0, &bind, &hw_error), 0, EINVAL,
+		    EBUSY, EPERM, EEXIST, EAGAIN, EINTR, EIO);
 }
 
 static void msi(const struct td_fuzz_op *op)
 {
 	/* The guest has interrupts off. */
-	TD_FUZZ_CHECK(__td_signal_msi(any_vcpu(op)->vm, op->a >> 8 & 3, 0x20 + (op->a & 0x7f)), 0,
-		      EINVAL, EBUSY);
+	TRY(__td_signal_msi(any_vcpu(op)->vm, op->a >> 8 & 3, 0x20 + (op->a & 0x7f)), 0, EINVAL,
+	    EBUSY, EIO);
 }
 
 /* ----------------------------------------------------------------------- all */
@@ -569,7 +596,7 @@ void td_fuzz_do(const struct td_fuzz_op *op)
 	case TD_FUZZ_SIGNAL:
 		/* All of them are there until they are joined. */
 		pthread_kill(world->threads[op->a % TD_FUZZ_NR_THREADS], SIGUSR1);
-		TD_FUZZ_CHECK(0, 0, 0);
+		td_fuzz_done();
 		break;
 	}
 }
