@@ -19,6 +19,7 @@
 #define TD_PARAMS_KNOB		"/sys/kernel/debug/tdx_sim/td_params"
 #define EPT_LEVELS_KNOB		"/sys/kernel/debug/tdx_sim/ept_levels"
 #define PROFILE_KNOB		"/sys/kernel/debug/tdx_sim/profile"
+#define KNOB_LEN		16
 
 /* Bytes of TD_PARAMS. */
 #define PARAMS_MAX_VCPUS	16
@@ -255,6 +256,15 @@ static void write_knob(const char *path, const char *text)
 	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", path, errno, strerror(errno));
 }
 
+static void read_knob(const char *path, char text[KNOB_LEN])
+{
+	FILE *f = fopen(path, "r");
+
+	TEST_ASSERT(f && fgets(text, KNOB_LEN, f), "Cannot read %s, errno %d (%s)", path, errno,
+		    strerror(errno));
+	fclose(f);
+}
+
 /* A source for which TDH.MNG.INIT has seen other TD_PARAMS than KVM has prepared. */
 static struct kvm_vm *create_strange_source(u32 offset, u32 clear, u32 set,
 					    struct kvm_vcpu **vcpu)
@@ -342,6 +352,7 @@ TD_TEST(td_of_a_host_with_another_tdx_module_is_refused)
 	const bool older = td_module_version() < TD_MODULE(1, 5, 5);
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *src = create_source(NULL, &vcpu);
+	char own[KNOB_LEN];
 	struct td_mig_dest d;
 	struct td_mig m;
 	int ret, errnum;
@@ -356,10 +367,11 @@ TD_TEST(td_of_a_host_with_another_tdx_module_is_refused)
 	td_mig_export_immutable(&m);
 
 	/* No other TD must get the same. */
+	read_knob(PROFILE_KNOB, own);
 	write_knob(PROFILE_KNOB, older ? "1.5.05" : "1.5.01");
 	ret = __td_mig_import(d.streams, &m.bundles[0], &hw_error);
 	errnum = errno;
-	write_knob(PROFILE_KNOB, older ? "1.5.01" : "1.5.05");
+	write_knob(PROFILE_KNOB, own);
 	TEST_ASSERT(ret && errnum == EIO, "Import returned %d, errno %d", ret, errnum);
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_FATAL |
 		       (older ? TDX_OPERAND_INVALID : TDX_METADATA_FIELD_VALUE_NOT_VALID));
