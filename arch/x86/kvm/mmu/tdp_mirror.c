@@ -148,34 +148,6 @@ static unsigned int import_run_length(struct kvm_import *import, unsigned int fi
 	return nr;
 }
 
-/*
- * A page that userspace may map without content, too, is cleared as usual: nobody
- * must do that later, while the page is being filled.
- */
-static int import_get_cleared_pages(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
-				    unsigned int nr, struct page **pages)
-{
-	kvm_pfn_t pfn;
-	unsigned int i;
-	int r;
-
-	for (i = 0; i < nr; i++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-
-		if (!kvm_mem_is_private(kvm, gfn + i))
-			return -EINVAL;
-
-		r = kvm_gmem_get_pfn(kvm, slot, gfn + i, &pfn, &pages[i], NULL);
-		if (r)
-			return r;
-
-		cond_resched();
-	}
-
-	return 0;
-}
-
 static int import_get_pages(struct kvm *kvm, struct kvm_import *import,
 			    const struct kvm_import_ops *ops)
 {
@@ -196,10 +168,14 @@ static int import_get_pages(struct kvm *kvm, struct kvm_import *import,
 			return -EINVAL;
 
 		end = i + import_run_length(import, i, slot);
-		if (import->on_demand)
-			r = import_get_cleared_pages(kvm, slot, gfn, end - i, &import->pages[i]);
-		else
-			r = kvm_gmem_get_import_pages(kvm, slot, gfn, end - i, &import->pages[i]);
+
+		/*
+		 * A page that userspace may map without content, too, is cleared
+		 * as usual: nobody must do that later, while the page is being
+		 * filled.
+		 */
+		r = kvm_gmem_get_import_pages(kvm, slot, gfn, end - i, import->on_demand,
+					      &import->pages[i]);
 		if (r)
 			return r;
 
