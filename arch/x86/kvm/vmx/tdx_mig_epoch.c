@@ -73,7 +73,7 @@ static struct tdx_mig_sent *tdx_mig_alloc_sent(u64 epoch)
 /* Forget the claims of an earlier epoch. */
 static void tdx_mig_renew_sent(struct tdx_mig *mig, struct tdx_mig_sent *sent)
 {
-	/* Pairs with the release below: the old bits are gone, all others count. */
+	/* Pairs with the release below: the bits that are set now are of this epoch. */
 	if (smp_load_acquire(&sent->epoch) == mig->epoch)
 		return;
 
@@ -81,6 +81,7 @@ static void tdx_mig_renew_sent(struct tdx_mig *mig, struct tdx_mig_sent *sent)
 	xa_lock(&mig->sent);
 	if (sent->epoch != mig->epoch) {
 		bitmap_zero(sent->in_epoch, TDX_MIG_SENT_GFNS);
+		/* Pairs with the acquire above. */
 		smp_store_release(&sent->epoch, mig->epoch);
 	}
 	xa_unlock(&mig->sent);
