@@ -10,7 +10,6 @@
  * Usage: tdx_mig_fail_nth_test [-n NUMBER [-s SEED]] [-t SCENARIO]
  * Without -n, all points of each scenario fail, else so many, chosen at random.
  */
-#include <sys/random.h>
 #include <sys/wait.h>
 
 #include "kvm_util.h"
@@ -431,31 +430,6 @@ static void (*const parts[])(struct attempt *a) = {
 	[END] = end,
 };
 
-/* ------------------------------------------------------------ what is left */
-
-static unsigned int count_lines(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	unsigned int nr = 0;
-	int c;
-
-	TEST_ASSERT(f, "Cannot open %s, errno %d", path, errno);
-	while ((c = fgetc(f)) != EOF)
-		nr += c == '\n';
-	fclose(f);
-	return nr;
-}
-
-static unsigned int count_owned_pages(void)
-{
-	return count_lines("/sys/kernel/debug/tdx_sim/owned_pages");
-}
-
-static unsigned int count_tds(void)
-{
-	return count_lines("/sys/kernel/debug/tdx_sim/tds");
-}
-
 /* ------------------------------------------------------------- an attempt */
 
 /* Both sides give up, each with what it has got. */
@@ -566,11 +540,11 @@ static void tear_down(const struct scenario *s, struct attempt *a)
 
 static void run_attempt(const struct scenario *s, struct attempt *a)
 {
-	unsigned int owned = count_owned_pages(), tds = count_tds();
+	unsigned int owned = td_sim_count_owned_pages(NULL), tds = td_sim_count_tds();
 
 	s->run(s, a);
-	TEST_ASSERT_EQ(count_owned_pages(), owned);
-	TEST_ASSERT_EQ(count_tds(), tds);
+	TEST_ASSERT_EQ(td_sim_count_owned_pages(NULL), owned);
+	TEST_ASSERT_EQ(td_sim_count_tds(), tds);
 }
 
 /* ------------------------------------------------------------- all of them */
@@ -627,15 +601,6 @@ static bool fail_point(const struct scenario *s, struct totals *t, unsigned int 
 	return true;
 }
 
-static u64 random_number(void)
-{
-	/* xorshift64 */
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
 static unsigned int count_points(const struct scenario *s)
 {
 	struct attempt *a = &attempt;
@@ -661,7 +626,7 @@ static void run_scenario(const char *name, const struct scenario *s)
 	TEST_ASSERT(t.points, "There is nothing that can fail");
 	if (nr_points) {
 		for (i = 0; i < nr_points; i++) {
-			r = random_number();
+			r = td_random(&seed);
 			fail_at(s, &t, 1 + r % t.points, r >> 32 & 0xff,
 				r >> 40 & 1 ? nr_long(s) : 1,
 				r >> 41 & 1 && s->can_give_up ? GIVE_UP : REPEAT);
@@ -709,33 +674,9 @@ SCENARIO(service_td, bind_service_td, OPEN, OPEN, true);
 
 int main(int argc, char *argv[])
 {
-	char *only = NULL, *harness[4] = {};
-	int opt;
-
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
 	TEST_REQUIRE(td_sim_is_present() && td_fail_is_present());
 
-	while ((opt = getopt(argc, argv, "n:s:t:")) != -1) {
-		if (opt == 'n')
-			nr_points = strtoul(optarg, NULL, 0);
-		else if (opt == 's')
-			seed = strtoull(optarg, NULL, 0);
-		else if (opt == 't')
-			only = optarg;
-		else
-			TEST_FAIL("Usage: %s [-n NUMBER [-s SEED]] [-t SCENARIO]", argv[0]);
-	}
-	/* 0 is not the start of any sequence. */
-	while (!seed)
-		TEST_ASSERT_EQ(getrandom(&seed, sizeof(seed), 0), sizeof(seed));
-	if (nr_points)
-		printf("# %u points of each scenario, seed 0x%lx\n", nr_points, seed);
-
-	/* The harness takes the name alone. */
-	optind = 1;
-	harness[0] = argv[0];
-	harness[1] = "-t";
-	harness[2] = only;
-	return test_harness_run(only ? 3 : 1, harness);
+	return td_run_by_lot(argc, argv, &nr_points, &seed);
 }

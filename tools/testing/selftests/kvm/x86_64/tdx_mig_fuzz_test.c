@@ -40,25 +40,10 @@ static u64 seed, first, nr_progs, seconds;
 static bool verbose, has_cover;
 static time_t begin;
 
-static unsigned int count_lines(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	unsigned int nr = 0;
-	int c;
-
-	if (!f)
-		return 0;
-	while ((c = fgetc(f)) != EOF)
-		nr += c == '\n';
-	fclose(f);
-	return nr;
-}
-
 /* What the TDX module owns, on the software TDX platform. */
 static unsigned int count_owned(void)
 {
-	return count_lines("/sys/kernel/debug/tdx_sim/owned_pages") +
-	       count_lines("/sys/kernel/debug/tdx_sim/tds");
+	return td_sim_count_owned_pages(NULL) + td_sim_count_tds();
 }
 
 static void run_prog(void)

@@ -209,7 +209,7 @@ static u64 random_state;
 /* 1 to @max */
 static u64 random_up_to(u64 max)
 {
-	return 1 + td_mig_random(&random_state) % max;
+	return 1 + td_random(&random_state) % max;
 }
 
 static struct kvm_vm *create_td(struct kvm_vcpu *vcpus[])
@@ -240,7 +240,7 @@ static void begin_session(struct td_mig_parallel *p, struct td_mig *m,
 			  struct td_mig_dest *d)
 {
 	m->nr_streams = random_up_to(TD_MIG_MAX_STREAMS);
-	td_mig_parallel_init(p, m, d, td_mig_random(&random_state));
+	td_mig_parallel_init(p, m, d, td_random(&random_state));
 	td_mig_parallel_begin(p);
 }
 

@@ -74,7 +74,7 @@ static void guest_writer(u64 index)
 		guest_write(page, page);
 
 	while (!READ_ONCE(shared->stop)) {
-		r = td_mig_random(&random);
+		r = td_random(&random);
 		page = first + (r >> 8) % (r & 7 ? HOT_PAGES : PAGES_PER_VCPU);
 		guest_check(page);
 		guest_write(page, r);
@@ -303,7 +303,7 @@ static void *interrupt_at_random(void *arg)
 	struct worker *w = arg;
 
 	while (!READ_ONCE(w->stop)) {
-		set_interrupt_every(1 + td_mig_random(&w->random) % 64);
+		set_interrupt_every(1 + td_random(&w->random) % 64);
 		usleep(1000);
 	}
 	return NULL;

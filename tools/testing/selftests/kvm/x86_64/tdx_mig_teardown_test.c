@@ -14,10 +14,9 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_util.h"
+#include "tdx_sim_util.h"
 #include "tdx_test.h"
 #include "tdx_worker.h"
-
-#define SIM_OWNED_PAGES		"/sys/kernel/debug/tdx_sim/owned_pages"
 
 /* More than there are key ids for TDs. */
 #define MAX_TDS			256
@@ -25,21 +24,6 @@
 #define SMALL_NR_ENTRIES	64
 
 /* ------------------------------------------------------- what has to be left */
-
-/* Pages that belong to TDs, 0 on a machine that does not tell. */
-static unsigned int count_owned_pages(void)
-{
-	FILE *f = fopen(SIM_OWNED_PAGES, "r");
-	unsigned int nr = 0;
-	int c;
-
-	if (!f)
-		return 0;
-	while ((c = fgetc(f)) != EOF)
-		nr += c == '\n';
-	fclose(f);
-	return nr;
-}
 
 /* TDs that can exist at the same time, i.e. key ids that are free. */
 static int count_free_keys(void)
@@ -62,7 +46,7 @@ static int count_free_keys(void)
 
 static void expect_nothing_left(const char *what, int i)
 {
-	unsigned int nr = count_owned_pages();
+	unsigned int nr = td_sim_count_owned_pages(NULL);
 
 	TEST_ASSERT(!nr, "%s %d: %u pages are still owned by TDs", what, i, nr);
 }

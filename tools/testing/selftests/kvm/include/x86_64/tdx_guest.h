@@ -153,6 +153,18 @@ extern struct td_ve_stats td_ve_stats;
 /* Default handler of vector 20: emulates CPUID, port IO, MSRs and HLT. */
 void td_handle_ve(struct ex_regs *regs);
 
+/*
+ * The next number of a sequence that depends on nothing but where it starts, and that
+ * is not 0, in hosts and guests.
+ */
+static inline u64 td_random(u64 *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
 /* Set in the memory of TDs only. */
 extern bool td_guest;
 

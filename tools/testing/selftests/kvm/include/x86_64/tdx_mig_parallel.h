@@ -54,9 +54,6 @@ struct td_mig_parallel {
 	struct td_mig_pipe pipes[TD_MIG_MAX_STREAMS];
 };
 
-/* The next number of a sequence that depends on nothing but where it starts. */
-u64 td_mig_random(u64 *state);
-
 /*
  * Use the streams of @m and @d, which have been set up by td_mig_init() and
  * td_mig_dest_create(), for a session.  @seed must not be 0.

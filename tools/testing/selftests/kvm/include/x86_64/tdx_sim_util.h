@@ -46,6 +46,10 @@ void td_sim_interrupt_every(u32 n);
  * leaf returns TDX_INTERRUPTED_BUSY; 0 for none.  Stays when the process ends.
  */
 void td_sim_busy_interrupt_every(u32 n);
+/* Pages that belong to TDs, of a type, e.g. REG, or of any if that is NULL; 0 likewise. */
+unsigned int td_sim_count_owned_pages(const char *type);
+/* TDs, 0 likewise. */
+unsigned int td_sim_count_tds(void);
 /* Free pages with cache lines under a private KeyID, on other platforms 0. */
 int td_sim_count_dirty_pages(void);
 /* Let a SEAMCALL leaf be busy whenever it is called, 0 for none; stays likewise. */

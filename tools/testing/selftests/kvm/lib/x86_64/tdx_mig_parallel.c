@@ -8,16 +8,6 @@
 #include "processor.h"
 #include "tdx_mig_parallel.h"
 
-u64 td_mig_random(u64 *state)
-{
-	u64 x = *state;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return *state = x;
-}
-
 /* -------------------------------------------------------------- a stream */
 
 static void td_mig_pipe_put(struct td_mig_pipe *pipe, const struct td_mig_bundle *b)
@@ -79,7 +69,7 @@ static void *td_mig_exporter(void *arg)
 	int ret;
 
 	for (done = 0; done < pipe->nr_gpas; done += nr) {
-		nr = 1 + td_mig_random(&pipe->random) % pipe->p->max_entries;
+		nr = 1 + td_random(&pipe->random) % pipe->p->max_entries;
 		nr = min(nr, pipe->nr_gpas - done);
 		for (i = 0; i < nr; i++)
 			gpa_list[i] = pipe->gpas[done + i] | op;
@@ -132,7 +122,7 @@ void td_mig_parallel_init(struct td_mig_parallel *p, struct td_mig *m,
 	for (i = 0; i < m->nr_streams; i++) {
 		p->pipes[i].p = p;
 		p->pipes[i].stream = i;
-		p->pipes[i].random = td_mig_random(&p->random);
+		p->pipes[i].random = td_random(&p->random);
 		pthread_mutex_init(&p->pipes[i].lock, NULL);
 		pthread_cond_init(&p->pipes[i].changed, NULL);
 	}
@@ -143,7 +133,7 @@ static void td_mig_shuffle(struct td_mig_parallel *p, u64 *gpas, u64 nr)
 	u64 i, j, gpa;
 
 	for (i = nr; i > 1; i--) {
-		j = td_mig_random(&p->random) % i;
+		j = td_random(&p->random) % i;
 		gpa = gpas[j];
 		gpas[j] = gpas[i - 1];
 		gpas[i - 1] = gpa;
@@ -159,7 +149,7 @@ static void td_mig_share_out(struct td_mig_parallel *p, u64 *gpas, u64 nr)
 
 	for (i = 0; i <= last; i++) {
 		p->pipes[i].gpas = gpas;
-		p->pipes[i].nr_gpas = i == last ? nr : td_mig_random(&p->random) % (nr + 1);
+		p->pipes[i].nr_gpas = i == last ? nr : td_random(&p->random) % (nr + 1);
 		gpas += p->pipes[i].nr_gpas;
 		nr -= p->pipes[i].nr_gpas;
 	}

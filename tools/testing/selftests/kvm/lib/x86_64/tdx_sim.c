@@ -9,6 +9,8 @@
 #define TD_SIM_INTERRUPT_EVERY	"/sys/kernel/debug/tdx_sim/interrupt_every"
 #define TD_SIM_BUSY_INTERRUPT_EVERY "/sys/kernel/debug/tdx_sim/busy_interrupt_every"
 #define TD_SIM_DIRTY_PAGES	"/sys/kernel/debug/tdx_sim/dirty_pages"
+#define TD_SIM_OWNED_PAGES	"/sys/kernel/debug/tdx_sim/owned_pages"
+#define TD_SIM_TDS		"/sys/kernel/debug/tdx_sim/tds"
 #define TD_SIM_BUSY_LEAF	"/sys/kernel/debug/tdx_sim/busy_leaf"
 #define TD_SIM_BUSY_RESUME	"/sys/kernel/debug/tdx_sim/busy_resume"
 
@@ -64,6 +66,34 @@ void td_sim_stuck_leaf(unsigned int leaf)
 	set_knob(TD_SIM_INTERRUPT_EVERY, !!leaf);
 	set_knob(TD_SIM_BUSY_RESUME, !!leaf);
 	set_knob(TD_SIM_BUSY_LEAF, leaf);
+}
+
+static unsigned int count_lines(const char *path, const char *what)
+{
+	FILE *f = fopen(path, "r");
+	unsigned int nr = 0;
+	char line[128];
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		nr += strstr(line, what) && strchr(line, '\n');
+	fclose(f);
+	return nr;
+}
+
+unsigned int td_sim_count_owned_pages(const char *type)
+{
+	char what[16] = "";
+
+	if (type)
+		snprintf(what, sizeof(what), " type=%s ", type);
+	return count_lines(TD_SIM_OWNED_PAGES, what);
+}
+
+unsigned int td_sim_count_tds(void)
+{
+	return count_lines(TD_SIM_TDS, "");
 }
 
 int td_sim_count_dirty_pages(void)
