@@ -31,6 +31,7 @@
 #define TDX_INVALID_MBMD		0xC0000E0000000000ULL
 #define TDX_INCORRECT_MBMD_MAC		0xC0000E0100000000ULL
 #define TDX_NUM_MIGS_HIGHER_THAN_CREATED	0xC0000E0B00000000ULL
+#define TDX_IMPORT_MISMATCH		0xC0000E0C00000000ULL
 #define TDX_INVALID_PAGE_MAC		0xC0000E0F00000000ULL
 #define TDX_SOME_VCPUS_NOT_MIGRATED	0xC0000E1200000000ULL
 #define TDX_EXPORTED_DIRTY_PAGES_REMAIN	0xC0000E0700000000ULL
@@ -179,6 +180,8 @@ struct td_mig_stream *td_mig_load_bundle(struct td_mig_stream *streams,
 					 const struct td_mig_bundle *b);
 int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b,
 		    u64 *hw_error);
+/* The caller frees the copy, too. */
+void td_mig_bundle_copy(struct td_mig_bundle *dst, const struct td_mig_bundle *src);
 void td_mig_bundle_free(struct td_mig_bundle *b);
 
 /*

@@ -289,6 +289,17 @@ int __td_mig_import(struct td_mig_stream *streams, const struct td_mig_bundle *b
 	return __td_mig_cmd_nr(s, b->import_cmd, &nr, hw_error);
 }
 
+void td_mig_bundle_copy(struct td_mig_bundle *dst, const struct td_mig_bundle *src)
+{
+	*dst = *src;
+	if (src->pages)
+		dst->pages = td_mig_memdup(src->pages, src->nr * PAGE_SIZE);
+	if (src->gpa_list) {
+		dst->gpa_list = td_mig_memdup(src->gpa_list, src->nr * sizeof(*src->gpa_list));
+		dst->mac_list = td_mig_memdup(src->mac_list, src->nr * TD_MIG_MAC_SIZE);
+	}
+}
+
 void td_mig_bundle_free(struct td_mig_bundle *b)
 {
 	free(b->gpa_list);
