@@ -47,6 +47,11 @@ enum td_worker_op {
 	TD_WORKER_ACCEPT_STORM,
 	/* Until told to stop: call the host. */
 	TD_WORKER_CALL_STORM,
+	/*
+	 * Until told to stop: call the host and the TDX module with operands that make
+	 * no sense.  Only for who answers all of it, see tdx_mig_src_hostile_test.
+	 */
+	TD_WORKER_LIE_STORM,
 };
 
 /* What host and guest tell each other, in a shared page. */
@@ -58,6 +63,8 @@ struct td_worker_shared {
 		u64 progress;
 	} vcpu[TD_WORKER_MAX_VCPUS];
 	u64 stop;
+	/* Of the lies, not 0. */
+	u64 seed;
 };
 
 struct td_worker {

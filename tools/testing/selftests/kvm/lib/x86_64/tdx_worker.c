@@ -110,8 +110,108 @@ static void convert_and_back(u64 page)
 	write_page(page);
 }
 
+/* Page sizes with and without reserved bits, most often 4 KiB. */
+static void accept_anything(u64 *seed, gpa_t gpa)
+{
+	const u64 r = td_random(seed);
+
+	if (!tdg_mem_page_accept(gpa, r & 1 ? r >> 1 & GENMASK(11, 0) : 0))
+		WRITE_ONCE(*(u64 *)gpa, r);
+}
+
+/* To shared memory and back, in pieces of all sizes. */
+static void map_anything(u64 *seed, gpa_t gpa)
+{
+	const u64 r = td_random(seed);
+	u64 size = (1 + (r >> 8) % TD_WORKER_NR_ALIASES) * PAGE_SIZE;
+
+	if (!(r & GENMASK(2, 0)))
+		size = td_random(seed);
+	if (!(r & GENMASK(5, 3)))
+		gpa = td_random(seed);
+	if (r & BIT(6))
+		gpa ^= TD_SHARED_BIT;
+	tdvmcall_map_gpa(gpa, size, NULL);
+}
+
+static void call_anything(u64 *seed)
+{
+	static const u64 functions[] = {
+		TDVMCALL_CPUID, TDVMCALL_IO, TDVMCALL_RDMSR, TDVMCALL_WRMSR, TDVMCALL_MMIO,
+		TDVMCALL_GET_TD_VM_CALL_INFO, TDVMCALL_GET_QUOTE, TDVMCALL_SETUP_EVENT_NOTIFY,
+	};
+	const u64 r = td_random(seed);
+	u64 function = functions[r % ARRAY_SIZE(functions)];
+	struct tdcall_regs regs = {
+		.r12 = td_random(seed),
+		.r13 = td_random(seed),
+		.r14 = td_random(seed),
+		.r15 = td_random(seed),
+	};
+
+	if (!(r & GENMASK(11, 8)))
+		function = td_random(seed);
+	/* A size that there is, but for some. */
+	if ((function == TDVMCALL_IO || function == TDVMCALL_MMIO) && r & GENMASK(14, 12)) {
+		regs.r12 = BIT(r >> 16 & 3);
+		regs.r13 &= 1;
+		regs.r14 = function == TDVMCALL_IO ? (u16)regs.r14 :
+						     (u32)regs.r14 | TD_SHARED_BIT;
+	}
+	/* Those that KVM knows could send interrupts, or have the host write to memory. */
+	if (function == TDVMCALL_WRMSR)
+		regs.r12 = (u32)regs.r12 | BIT(31);
+	/* This is where the host finds what the guest has to say. */
+	if (function == TDVMCALL_MMIO && (u32)regs.r14 >> PAGE_SHIFT == TD_UCALL_GPA >> PAGE_SHIFT)
+		return;
+	/* The guest would sleep, or be dead. */
+	if (function == TDVMCALL_HLT || function == TDVMCALL_REPORT_FATAL_ERROR)
+		return;
+	tdvmcall(function, &regs);
+}
+
+/* Leaves of the TDX module that do not write to memory or registers of the guest. */
+static void ask_anything(u64 *seed)
+{
+	static const u8 leaves[] = {
+		TDG_VP_INFO, TDG_VP_VEINFO_GET, TDG_VM_RD, TDG_SERVTD_RD, TDG_SERVTD_WR,
+	};
+	const u64 r = td_random(seed);
+	struct tdcall_regs regs = {
+		.rcx = td_random(seed),
+		.rdx = td_random(seed),
+		.r8 = td_random(seed),
+		.r9 = td_random(seed),
+		.r10 = td_random(seed),
+	};
+
+	tdcall(leaves[r % ARRAY_SIZE(leaves)], &regs);
+}
+
+static void tell_lie(u64 *seed, u64 first, u64 nr)
+{
+	const u64 r = td_random(seed);
+	const gpa_t gpa = td_worker_gpa(first + (r >> 32) % nr);
+
+	switch (r % 4) {
+	case 0:
+		accept_anything(seed, gpa);
+		break;
+	case 1:
+		map_anything(seed, gpa);
+		break;
+	case 2:
+		call_anything(seed);
+		break;
+	default:
+		ask_anything(seed);
+		break;
+	}
+}
+
 static void do_storm(u64 index, u64 op, u64 first, u64 nr)
 {
+	u64 seed = READ_ONCE(guest.shared->seed);
 	u64 page, round;
 
 	for (round = 0; !READ_ONCE(guest.shared->stop); round++) {
@@ -131,6 +231,9 @@ static void do_storm(u64 index, u64 op, u64 first, u64 nr)
 			for (page = first; page < first + nr; page++)
 				write_page(page);
 			GUEST_PRINTF("%s", "");
+			break;
+		case TD_WORKER_LIE_STORM:
+			tell_lie(&seed, first, nr);
 			break;
 		}
 		WRITE_ONCE(guest.shared->vcpu[index].progress,
