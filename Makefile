@@ -92,7 +92,7 @@ kunit: kernel
 	@vmtest/kunit.sh $(KERNEL)
 
 fail-nth: kernel
-	@vmtest/fail_nth.sh $(KERNEL) "$(TEST)"
+	@vmtest/scenarios.sh $(KERNEL) tdx_mig_fail_nth_test "$(TEST)"
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.

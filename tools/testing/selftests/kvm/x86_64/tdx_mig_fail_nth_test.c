@@ -16,6 +16,7 @@
 #include "processor.h"
 #include "tdx_fail.h"
 #include "tdx_mig_test.h"
+#include "tdx_scenario.h"
 #include "tdx_sim_util.h"
 
 /* Pages of the worker: sent before the pause and in it, and left for post-copy. */
@@ -549,10 +550,6 @@ static void run_attempt(const struct scenario *s, struct attempt *a)
 
 /* ------------------------------------------------------------- all of them */
 
-static u64 seed;
-/* Points of a scenario that fail, 0 for all. */
-static unsigned int nr_points;
-
 struct totals {
 	unsigned int points, allocations, failures, errors, ended;
 };
@@ -642,14 +639,6 @@ static void run_scenario(const char *name, const struct scenario *s)
 }
 
 /* What is run, the parts with points from the first to the last, is there a way back? */
-#define SCENARIO(_name, ...)							\
-TD_TEST(_name)									\
-{										\
-	static const struct scenario s = { __VA_ARGS__ };			\
-										\
-	run_scenario(#_name, &s);						\
-}
-
 SCENARIO(start_of_a_session, migrate, START, START, true, true);
 SCENARIO(epochs_with_a_page_that_is_revoked_and_sent_again, migrate, EPOCH, EPOCH, true);
 SCENARIO(pause, migrate, PAUSE, PAUSE, true);
@@ -678,5 +667,5 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
 	TEST_REQUIRE(td_sim_is_present() && td_fail_is_present());
 
-	return td_run_by_lot(argc, argv, &nr_points, &seed);
+	return run_scenarios(argc, argv);
 }
