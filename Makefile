@@ -19,6 +19,8 @@
 #   make fuzz-kvm     noise for the interface under KASAN, lockdep and friends,
 #                     until it is stopped (LASTS=seconds; SEED=n; PROGRAM=...
 #                     carries out the one that was printed)
+#   make kill         the VMMs of a migration are killed before, in and after each
+#                     ioctl (TEST=name of one scenario); takes long
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make count        count the instructions of a migration in KVM, and compare
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1
@@ -57,7 +59,7 @@ FUZZ	:= $(BUILD)/kernel-fuzz
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm test-debug bench count conformance static series series-check stack unstack rebase \
+.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill test-debug bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -93,6 +95,9 @@ kunit: kernel
 
 fail-nth: kernel
 	@vmtest/scenarios.sh $(KERNEL) tdx_mig_fail_nth_test "$(TEST)"
+
+kill: kernel
+	@vmtest/scenarios.sh $(KERNEL) tdx_mig_kill_test "$(TEST)"
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.

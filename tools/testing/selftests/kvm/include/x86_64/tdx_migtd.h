@@ -289,6 +289,8 @@ void td_migtd_request(struct td_migtd *m, u64 op, const void *data, u32 length);
 void td_migtd_start(struct td_migtd *m, u64 request_id, bool is_source);
 /* The message that @m has sent for a request, NULL if there is none. */
 struct td_migtd_message *td_migtd_find_message(struct td_migtd *m, u64 request_id);
+/* Run @m until it has sent its message of an exchange that was started. */
+void td_migtd_run_to_message(struct td_migtd *m, u64 request_id);
 /* Start an exchange, and run both until each of them has sent its message. */
 void td_migtd_run_to_messages(struct td_migtd *src, struct td_migtd *dst, u64 request_id);
 /* Run @m until it reports the end of this exchange, whatever else it reports. */

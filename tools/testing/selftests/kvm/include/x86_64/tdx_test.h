@@ -32,17 +32,6 @@ __maybe_unused FIXTURE_TEARDOWN(td)
 /* The same with what a fixture sets up, see tdx_mig_test.h. */
 #define TD_TEST_F(fixture, name) TEST_F_TIMEOUT(fixture, name, TD_TEST_TIMEOUT)
 
-/* The call has to fail with this errno. */
-#define TD_EXPECT_ERRNO(_errno, _call)						\
-do {										\
-	const int __expected = (_errno);					\
-	int __ret = (_call);							\
-										\
-	TEST_ASSERT(__ret == -1 && errno == __expected,				\
-		    "%s returned %d, errno %d (%s), expected %s",		\
-		    #_call, __ret, errno, strerror(errno), #_errno);		\
-} while (0)
-
 /*
  * The end of main() of a program that tries many things: -n NUMBER for so many of them,
  * chosen by -s SEED, or, without -n, as many as @nr says.  -t CASE is for one case.

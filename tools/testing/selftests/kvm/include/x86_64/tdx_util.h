@@ -65,6 +65,17 @@ static inline bool kvm_has_tdx(void)
 	return kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_TDX_VM);
 }
 
+/* The call has to fail with this errno. */
+#define TD_EXPECT_ERRNO(_errno, _call)						\
+do {										\
+	const int __expected = (_errno);					\
+	int __ret = (_call);							\
+										\
+	TEST_ASSERT(__ret == -1 && errno == __expected,				\
+		    "%s returned %d, errno %d (%s), expected %s",		\
+		    #_call, __ret, errno, strerror(errno), #_errno);		\
+} while (0)
+
 /*
  * Sub-commands of KVM_MEMORY_ENCRYPT_OP.  The plain functions assert success,
  * those with underscores return -1 with errno; @hw_error may be NULL.

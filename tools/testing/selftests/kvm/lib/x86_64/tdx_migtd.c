@@ -434,7 +434,7 @@ void td_migtd_run_to_report(struct td_migtd *m, struct td_migtd *peer, u64 reque
 	TEST_ASSERT(has_ended(m, request_id), "Request %lu does not end", request_id);
 }
 
-static void run_to_message(struct td_migtd *m, u64 request_id)
+void td_migtd_run_to_message(struct td_migtd *m, u64 request_id)
 {
 	int i;
 
@@ -449,8 +449,8 @@ void td_migtd_run_to_messages(struct td_migtd *src, struct td_migtd *dst, u64 re
 {
 	td_migtd_start(src, request_id, true);
 	td_migtd_start(dst, request_id, false);
-	run_to_message(src, request_id);
-	run_to_message(dst, request_id);
+	td_migtd_run_to_message(src, request_id);
+	td_migtd_run_to_message(dst, request_id);
 }
 
 u64 td_migtd_exchange(struct td_migtd *src, struct td_migtd *dst)
