@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Fault injection in KVM selftests: the n-th allocation or SEAMCALL of a thread fails,
- * whichever it is.  Needs a kernel with CONFIG_FAULT_INJECTION_DEBUG_FS, CONFIG_FAILSLAB
- * and CONFIG_FAIL_PAGE_ALLOC, on the software TDX platform.
+ * whichever it is, or all allocations fail once it has got so many pages.  Needs a kernel
+ * with CONFIG_FAULT_INJECTION_DEBUG_FS, CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC, on the
+ * software TDX platform.
  */
 #ifndef SELFTEST_KVM_TDX_FAIL_H
 #define SELFTEST_KVM_TDX_FAIL_H
@@ -39,5 +40,13 @@ void td_fail_disarm(struct td_fail *f);
 void td_fail_end(struct td_fail *f);
 /* Have another thread, by its id in /proc, fail in the place of the one that planned it. */
 void td_fail_attach(struct td_fail *f, pid_t tid);
+
+/*
+ * Let the calling thread have @nr_pages more pages of the kernel and none after that, as
+ * below the limit of a memory cgroup, until td_fail_unlimit_pages(); errno survives.  They
+ * belong around each system call that is to run out of memory.
+ */
+void td_fail_limit_pages(unsigned int nr_pages);
+void td_fail_unlimit_pages(void);
 
 #endif /* SELFTEST_KVM_TDX_FAIL_H */

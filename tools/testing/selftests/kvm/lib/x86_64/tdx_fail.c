@@ -116,3 +116,36 @@ void td_fail_end(struct td_fail *f)
 	close(f->fd);
 	f->fd = -1;
 }
+
+/* Open all the time, as also opening it takes memory. */
+static int limit_fd;
+
+static void write_limit(const char *on)
+{
+	TEST_ASSERT(pwrite(limit_fd, on, 1, 0) == 1, "Cannot write make-it-fail, errno %d", errno);
+}
+
+void td_fail_limit_pages(unsigned int nr_pages)
+{
+	limit_fd = open("/proc/thread-self/make-it-fail", O_WRONLY);
+	TEST_ASSERT(limit_fd >= 0, "Cannot open make-it-fail, errno %d", errno);
+	set_up_attributes();
+	write_file(DEBUGFS "fail_page_alloc/task-filter", "Y");
+	write_file(DEBUGFS "fail_page_alloc/times", "-1");
+	/* An allocation has to leave some of the space. */
+	write_number(DEBUGFS "fail_page_alloc/space", nr_pages + 1);
+	write_file(DEBUGFS "fail_page_alloc/probability", "100");
+	write_limit("1");
+}
+
+void td_fail_unlimit_pages(void)
+{
+	int err = errno;
+
+	write_limit("0");
+	close(limit_fd);
+	write_file(DEBUGFS "fail_page_alloc/probability", "0");
+	write_file(DEBUGFS "fail_page_alloc/space", "0");
+	write_file(DEBUGFS "fail_page_alloc/task-filter", "N");
+	errno = err;
+}
