@@ -99,7 +99,7 @@ static struct attempt a;
 static void expect_no_tds(void)
 {
 	TEST_ASSERT_EQ(td_sim_count_tds(), 0);
-	TEST_ASSERT_EQ(td_sim_count_owned_pages(), 0);
+	TEST_ASSERT_EQ(td_sim_count_owned_pages(NULL), 0);
 }
 
 static void write_file(const char *path, const char *text)
