@@ -48,8 +48,10 @@ enum delay {
 	/* It is busy; or it is so after it has been interrupted. */
 	BUSY,
 	STUCK,
+	NR_DELAYS,
 };
 
+/* The first ones are one of each kind. */
 static const struct way {
 	enum when when;
 	enum delay delay;
@@ -381,7 +383,9 @@ static void kill_at_points(const char *name, const struct scenario *s)
 		r = nr_points ? td_random(&seed) % nr : i / ARRAY_SIZE(ways);
 		a.side = s->side;
 		a.left = r + 1;
-		a.way = ways[i % ARRAY_SIZE(ways)];
+		a.way = ways[i % (nr_points ? NR_WHENS : ARRAY_SIZE(ways))];
+		if (nr_points && a.way.when == IN)
+			a.way.delay = td_random(&seed) % NR_DELAYS;
 		/* A command that is repeated because of a vCPU is a point of its own. */
 		if (run_attempt(s))
 			killed[a.actual]++;
