@@ -24,13 +24,11 @@
 #include "tdx_sim_util.h"
 
 #define MAX_POINTS		256U
-/* An ioctl that waits for a leaf takes longer than the one that was measured. */
-#define SLOW_FACTOR		4
 /*
  * Memory that may be missing at the end of a scenario: the kernel does not give back at
  * once all that it has freed.
  */
-#define MAX_LOST_KIB		1024L
+#define MAX_LOST_KIB		512L
 
 /* When a VMM is killed or stopped, as seen from the ioctl. */
 enum when {
@@ -164,14 +162,12 @@ static u64 now(void)
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
-/* Let the ioctl run for a part of its time. */
+/* Let the ioctl run for a part of its time, less than half as the sleep takes some, too. */
 static void sleep_in(enum td_side side, unsigned int point)
 {
-	u64 ns = a.durations[side][point] * (td_random(&seed) & 0xff) / 256;
+	u64 ns = a.durations[side][point] * (td_random(&seed) & 0xff) / 512;
 	struct timespec ts;
 
-	if (a.way.delay)
-		ns *= SLOW_FACTOR;
 	ts = (struct timespec) { .tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC };
 	nanosleep(&ts, NULL);
 }
