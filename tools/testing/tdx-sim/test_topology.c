@@ -261,16 +261,16 @@ static u64 sys_rd(u64 field)
 static void test_older_for_linux(void)
 {
 	struct fx_args args;
-	u64 features0 = sys_rd(FIELD_FEATURES0);
+	u64 features0 = sys_rd(FIELD_FEATURES0), vp;
 
 	sim_module.platform.topology_enum = true;
 	tap_equal(sys_rd(FIELD_FEATURES0), features0 | SIM_FEATURES0_TOPOLOGY_ENUM,
 		  "for Linux, 1.5.01 has TOPOLOGY_ENUM");
 	tap_equal(sys_rd(FIELD_MAX_VCPUS_PER_TD), U16_MAX, "and MAX_VCPUS_PER_TD");
 	td.nr_vps = 0;
-	tap_equal(vp_init(fx_vp_create(&td), BIT_ULL(32)), SIM_OPERAND_INVALID | R8,
-		  "ids have 32 bits");
-	tap_equal(vp_init(fx_vp_create(&td), 7), 0, "VP.INIT takes an id");
+	vp = fx_vp_create(&td);
+	tap_equal(vp_init(vp, BIT_ULL(32)), SIM_OPERAND_INVALID | R8, "ids have 32 bits");
+	tap_equal(vp_init(vp, 7), 0, "VP.INIT takes an id");
 	tap_equal(vp_init(fx_vp_create(&td), 7), 0, "or the same once more");
 	args = (struct fx_args){ .rcx = td.tdr, .rdx = FIELD_X2APIC_IDS };
 	tap_equal(fx_seamcall(LEAF_MNG_RD, &args), SIM_METADATA_FIELD_ID_INCORRECT,
