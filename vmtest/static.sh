@@ -84,6 +84,8 @@ for file in "${files[@]}"; do
 		allowed "$file" || true)"
 done
 
+logged "$obj/headers.log" "the kernel headers cannot be installed" \
+	make -s -C "$tree" O="$obj" headers
 for description in vmm/syzkaller/*.txt; do
 	findings "$description: the interface" "$("$TOP/vmtest/syzlang-check.pl" "$TOP/$description" \
 		"$obj/usr/include" || echo "$description is not what the header says")"
