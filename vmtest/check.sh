@@ -95,6 +95,7 @@ part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
 part "two hosts, without a machine" tap "$TOP/vmtest/tests/hosts.sh"
 part "the source and the series of QEMU, without a network" tap "$TOP/vmtest/tests/qemu.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
+part "images of TDs, good and bad" tap "$TOP/vmtest/tests/tdvf.sh"
 part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
 part "the module model: unit tests and conformance" \
 	make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" check

@@ -32,6 +32,8 @@ enum event_type {
 	EVENT_ABORTED,
 	/* The guest has reset or shut down its machine. */
 	EVENT_ENDED,
+	/* A migration TD has answered a request. */
+	EVENT_REPORTED,
 };
 
 enum phase {

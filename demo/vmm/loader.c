@@ -168,6 +168,7 @@ void loader_load_linux(struct vm *vm, const char *kernel_path, const char *initr
 	struct setup_header *hdr = &bp->hdr;
 	struct reset_params reset;
 	u64 code_offset, initrd_gpa;
+	u32 i;
 
 	read_setup_header(&kernel, hdr);
 	code_offset = (hdr->setup_sects + 1) * SECTOR_SIZE;
@@ -202,6 +203,9 @@ void loader_load_linux(struct vm *vm, const char *kernel_path, const char *initr
 		.mailbox = ACPI_MAILBOX_GPA,
 	};
 
+	/* The reset page expects their numbers in RCX. */
+	for (i = 0; i < vm->nr_vcpus; i++)
+		vm_init_vcpu(&vm->vcpus[i], i);
 	vm_load_pages(vm, 0, image, size >> PAGE_SHIFT);
 	load_reset_pages(vm, &reset);
 

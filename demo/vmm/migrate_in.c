@@ -386,7 +386,7 @@ struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct
 	receive_config(&d);
 	vm_init_td(d.vm, KVM_TDX_INIT_VM_F_MIG_DEST);
 	loader_add_memory(d.vm);
-	vm_create_vcpus(d.vm, true);
+	vm_create_vcpus(d.vm);
 	keys_bind(keys, d.vm);
 	start_importers(&d);
 	error = keys_exchange(keys, fd, false);

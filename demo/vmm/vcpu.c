@@ -115,6 +115,18 @@ static void handle_system_event(struct vcpu *vcpu)
 	die("the guest gave up: %s", message);
 }
 
+/* KVM has prepared the answer "not supported". */
+static void handle_tdx_call(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	if (!vm->ops->tdx_call)
+		return;
+	pthread_mutex_lock(&vm->lock);
+	vm->ops->tdx_call(vm, vcpu);
+	pthread_mutex_unlock(&vm->lock);
+}
+
 static void handle_exit(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
@@ -133,7 +145,7 @@ static void handle_exit(struct vcpu *vcpu)
 		handle_system_event(vcpu);
 		break;
 	case KVM_EXIT_TDX:
-		/* KVM has prepared the answer "not supported". */
+		handle_tdx_call(vcpu);
 		break;
 	case KVM_EXIT_SHUTDOWN:
 		/* A triple fault; a PC does a reset then. */

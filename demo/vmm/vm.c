@@ -335,6 +335,27 @@ int vm_convert(struct vm *vm, u64 gpa, u64 size, bool to_private)
 	return to_private ? -EINVAL : 0;
 }
 
+void *vm_shared(struct vm *vm, u64 gpa, u64 size)
+{
+	u32 i;
+
+	for (i = 0; i < vm->nr_regions; i++) {
+		const struct mem_region *region = &vm->regions[i];
+		u64 region_size = region->nr_pages << PAGE_SHIFT;
+		u64 offset = gpa - region->gpa;
+		u64 page;
+
+		if (gpa < region->gpa || offset >= region_size || size > region_size - offset)
+			continue;
+		for (page = offset >> PAGE_SHIFT; page << PAGE_SHIFT < offset + size; page++) {
+			if (!region->is_shared[page])
+				return NULL;
+		}
+		return region->shared + offset;
+	}
+	return NULL;
+}
+
 static size_t kvm_run_size(void)
 {
 	int kvm = kvm_open();
@@ -346,7 +367,7 @@ static size_t kvm_run_size(void)
 	return size;
 }
 
-void vm_create_vcpus(struct vm *vm, bool destination)
+void vm_create_vcpus(struct vm *vm)
 {
 	size_t run_size = kvm_run_size();
 
@@ -363,12 +384,13 @@ void vm_create_vcpus(struct vm *vm, bool destination)
 			die("mmap of a vCPU: %s", strerror(errno));
 
 		checked_ioctl(vcpu->fd, KVM_SET_CPUID2, &vm->config.vcpu_cpuid, "KVM_SET_CPUID2");
-		/* The value that the reset page expects in RCX. */
-		if (!destination)
-			tdx_command(vcpu->fd, KVM_TDX_INIT_VCPU, 0, (void *)(u64)vcpu->id,
-				    "KVM_TDX_INIT_VCPU");
 	}
 	msrs_find(&vm->vcpus[0]);
+}
+
+void vm_init_vcpu(struct vcpu *vcpu, u64 arg)
+{
+	tdx_command(vcpu->fd, KVM_TDX_INIT_VCPU, 0, (void *)arg, "KVM_TDX_INIT_VCPU");
 }
 
 static bool page_is_zero(const u8 *page)
@@ -376,7 +398,7 @@ static bool page_is_zero(const u8 *page)
 	return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
 }
 
-static void load_run(struct vm *vm, u64 gpa, const u8 *pages, u64 nr_pages, bool measure)
+void vm_load_run(struct vm *vm, u64 gpa, const void *pages, u64 nr_pages, bool measure)
 {
 	struct kvm_tdx_init_mem_region region = {
 		.source_addr = (u64)pages,
@@ -407,7 +429,7 @@ void vm_load_pages(struct vm *vm, u64 gpa, const void *pages, u64 nr_pages)
 			if (page_is_zero(p + end * PAGE_SIZE) != zero)
 				break;
 		}
-		load_run(vm, gpa + start * PAGE_SIZE, p + start * PAGE_SIZE, end - start, !zero);
+		vm_load_run(vm, gpa + start * PAGE_SIZE, p + start * PAGE_SIZE, end - start, !zero);
 	}
 }
 

@@ -61,6 +61,8 @@ struct vm_ops {
 	u32 (*pio_read)(struct vm *vm, u16 port, u32 size);
 	void (*mmio_write)(struct vm *vm, u64 gpa, u32 size, u64 val);
 	u64 (*mmio_read)(struct vm *vm, u64 gpa, u32 size);
+	/* A call that KVM forwards; without this one, they are not supported. */
+	void (*tdx_call)(struct vm *vm, struct vcpu *vcpu);
 };
 
 struct vm {
@@ -88,15 +90,22 @@ struct vm *vm_create(const struct vm_ops *ops, void *priv);
 void vm_default_config(struct vm *vm, u64 mem_size, u32 nr_vcpus, bool migratable);
 void vm_init_td(struct vm *vm, u32 flags);
 void vm_add_region(struct vm *vm, u64 gpa, u64 size);
-void vm_create_vcpus(struct vm *vm, bool destination);
+void vm_create_vcpus(struct vm *vm);
+/* Not for a destination. The vCPU starts with @arg in RCX. */
+void vm_init_vcpu(struct vcpu *vcpu, u64 arg);
 void vm_finalize(struct vm *vm);
 void vm_destroy(struct vm *vm);
 
-/* Add initial private memory; pages that hold only zeros are not measured. */
+/* Add initial private memory. */
+void vm_load_run(struct vm *vm, u64 gpa, const void *pages, u64 nr_pages, bool measure);
+/* The same; pages that hold only zeros are not measured. */
 void vm_load_pages(struct vm *vm, u64 gpa, const void *pages, u64 nr_pages);
 
 /* Convert [gpa, gpa + size); return 0 or -errno, -EAGAIN while a migration forbids it. */
 int vm_convert(struct vm *vm, u64 gpa, u64 size, bool to_private);
+
+/* Memory that is shared from end to end, or NULL; vm->lock is held. */
+void *vm_shared(struct vm *vm, u64 gpa, u64 size);
 
 /* Run all vCPUs, each in a thread of its own. */
 void vm_start(struct vm *vm);

@@ -9,8 +9,10 @@
 
 #include "device.h"
 #include "event.h"
+#include "firmware.h"
 #include "keys.h"
 #include "loader.h"
+#include "servtd.h"
 #include "vmm_process.h"
 
 static bool linux_pio_write(struct vm *vm, u16 port, u32 size, u32 val)
@@ -67,7 +69,7 @@ void vmm_source(const struct vmm_options *options, const struct vmm_fds *fds)
 	if (keys)
 		keys_bind(keys, vm);
 	loader_add_memory(vm);
-	vm_create_vcpus(vm, false);
+	vm_create_vcpus(vm);
 	loader_load_linux(vm, options->kernel, options->initrd, options->cmdline);
 	vm_finalize(vm);
 	vm_start(vm);
@@ -97,5 +99,48 @@ void vmm_destination(const struct vmm_fds *fds)
 	vm_stop(vm);
 	vm_destroy(vm);
 	keys_stop(keys);
+	exit(EXIT_SUCCESS);
+}
+
+struct migtd_vm {
+	/* First, for the functions above. */
+	struct device_state dev;
+	struct servtd servtd;
+};
+
+static void migtd_tdx_call(struct vm *vm, struct vcpu *vcpu)
+{
+	struct migtd_vm *migtd = vm->priv;
+
+	servtd_call(&migtd->servtd, vcpu);
+}
+
+static const struct vm_ops migtd_ops = {
+	.pio_write = linux_pio_write,
+	.pio_read = linux_pio_read,
+	.mmio_write = linux_mmio_write,
+	.mmio_read = linux_mmio_read,
+	.tdx_call = migtd_tdx_call,
+};
+
+void vmm_migtd(const char *image, u64 mem_size, const struct vmm_fds *fds)
+{
+	struct migtd_vm migtd = {};
+	struct tdvf firmware;
+	struct vm *vm;
+
+	firmware_read(&firmware, image);
+	vm = vm_create(&migtd_ops, &migtd);
+	vm_default_config(vm, mem_size, 1, false);
+	vm_init_td(vm, 0);
+	firmware_add_memory(vm, &firmware);
+	vm_create_vcpus(vm);
+	firmware_load(vm, &firmware);
+	vm_finalize(vm);
+	vm_start(vm);
+
+	wait_for_command(fds->control);
+	vm_stop(vm);
+	vm_destroy(vm);
 	exit(EXIT_SUCCESS);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The two VMM processes.
+ * The VMM processes: two that migrate, or one with a migration TD.
  */
 #ifndef DEMO_VMM_PROCESS_H
 #define DEMO_VMM_PROCESS_H
@@ -35,5 +35,7 @@ struct vmm_fds {
 /* Main functions of the processes; events have been set up. */
 void __noreturn vmm_source(const struct vmm_options *options, const struct vmm_fds *fds);
 void __noreturn vmm_destination(const struct vmm_fds *fds);
+/* Run a migration TD from a TDVF image. */
+void __noreturn vmm_migtd(const char *image, u64 mem_size, const struct vmm_fds *fds);
 
 #endif /* DEMO_VMM_PROCESS_H */
