@@ -354,16 +354,26 @@ void fx_pair_init(struct fx_pair *p, unsigned int streams)
 	fx_bundle_init(&p->b);
 }
 
-void fx_pair_start(struct fx_pair *p)
+unsigned int fx_pair_export(struct fx_pair *p)
 {
 	struct fx_args args = { .rcx = p->src.tdr, .r8 = fx_mbmd(&p->b),
 				.r9 = fx_page_list(&p->b, FX_BUNDLE_PAGES) };
 
 	fx_expect_success("EXPORT.STATE.IMMUTABLE",
 			  fx_seamcall(LEAF_EXPORT_STATE_IMMUTABLE, &args));
+	return args.rdx;
+}
+
+void fx_pair_import(struct fx_pair *p, unsigned int pages)
+{
 	fx_must(LEAF_IMPORT_STATE_IMMUTABLE, .rcx = p->dst.tdr, .r8 = fx_mbmd(&p->b),
-		.r9 = fx_page_list(&p->b, args.rdx));
+		.r9 = fx_page_list(&p->b, pages));
 	fx_sept_add(&p->dst, 0);
+}
+
+void fx_pair_start(struct fx_pair *p)
+{
+	fx_pair_import(p, fx_pair_export(p));
 }
 
 void fx_pair_move_td_state(struct fx_pair *p)

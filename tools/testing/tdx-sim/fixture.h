@@ -111,7 +111,11 @@ struct fx_pair {
 
 /* Source runnable with @streams streams, keys exchanged, destination empty. */
 void fx_pair_init(struct fx_pair *p, unsigned int streams);
-/* Then the immutable state moved, source in LIVE_EXPORT. */
+/* Then the immutable state exported, source in LIVE_EXPORT. Returns its number of pages. */
+unsigned int fx_pair_export(struct fx_pair *p);
+/* And imported. */
+void fx_pair_import(struct fx_pair *p, unsigned int pages);
+/* Both of it. */
 void fx_pair_start(struct fx_pair *p);
 /* Then the source paused, and the TD state moved. */
 void fx_pair_move_td_state(struct fx_pair *p);

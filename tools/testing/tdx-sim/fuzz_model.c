@@ -31,6 +31,8 @@ struct program {
 static struct fx_pair pair;
 static struct fx_bundle spare;
 static u64 pool;
+/* TD_PARAMS of a TD with DEBUG: one that is refused, but after ATTRIBUTES, and a good one. */
+static u64 debug_params[2];
 
 /*
  * Tables decide much in the model, so code coverage says little.  Tell the
@@ -134,6 +136,13 @@ static u64 any_mapping(struct program *in)
 	u8 b = next8(in);
 
 	return any_gpa(in) | (b < 0xc0 ? 0 : b & 7);
+}
+
+static u64 any_params(struct program *in)
+{
+	u8 b = next8(in) % 8;
+
+	return b < ARRAY_SIZE(debug_params) ? debug_params[b] : spare.pages;
 }
 
 static const struct fx_bundle *any_bundle(struct program *in)
@@ -252,6 +261,10 @@ static void control_operands(struct program *in, u8 leaf, struct fx_args *a)
 	case LEAF_MNG_CREATE:
 		a->rcx = any_page(in);
 		a->rdx = 32 + next8(in) % 40;
+		break;
+	case LEAF_MNG_INIT:
+		a->rcx = any_td(in);
+		a->rdx = any_params(in);
 		break;
 	case LEAF_VP_INIT:
 	case LEAF_VP_FLUSH:
@@ -463,6 +476,19 @@ static void check_imported_memory(void)
 	}
 }
 
+/* Where the attack is mended that lets the host debug what it imports, see attacks/. */
+static void check_debug(void)
+{
+	struct sim_td td;
+
+	if (!sim_profile()->guarded_import || !probe_td(pair.dst.tdr, &td) ||
+	    td.tdr->lifecycle != TD_KEYS_CONFIGURED || td.tdr->num_tdcx < SIM_MIN_TDCX)
+		return;
+	if (td.tdcs->op_state >= OP_MEMORY_IMPORT && td.tdcs->op_state <= OP_FAILED_IMPORT &&
+	    td.tdcs->attributes & SIM_ATTR_DEBUG)
+		fail("the host can debug an imported TD");
+}
+
 static void observe(struct observation *o)
 {
 	const u64 tdrs[] = { pair.src.tdr, pair.dst.tdr };
@@ -514,12 +540,20 @@ static void judge(void)
 	if (why)
 		fail(why);
 	check_imported_memory();
+	check_debug();
 }
 
+static unsigned int immutable_pages;
+
 /* Points of a migration, each reached from the one before. */
-static void start_session(void)
+static void export_immutable(void)
 {
-	fx_pair_start(&pair);
+	immutable_pages = fx_pair_export(&pair);
+}
+
+static void import_immutable(void)
+{
+	fx_pair_import(&pair, immutable_pages);
 }
 
 static void block_writes(void)
@@ -566,12 +600,26 @@ static void move_vcpu_and_start(void)
 }
 
 static void (*const points[])(void) = {
-	start_session, block_writes, export_pages, import_pages, pause_source, move_td_state,
-	move_vcpu_and_start,
+	export_immutable, import_immutable, block_writes, export_pages, import_pages,
+	pause_source, move_td_state, move_vcpu_and_start,
 };
+
+static void make_params(u64 xfam, u64 *params)
+{
+	u8 *p;
+
+	*params = fx_hpages(1);
+	p = fx_mem(*params);
+	put_unaligned_le64(SIM_ATTR_DEBUG, p);
+	put_unaligned_le64(xfam, p + 8);
+	put_unaligned_le16(4, p + 0x10);
+	put_unaligned_le64(0x1e, p + 0x18);
+	put_unaligned_le16(100, p + 0x28);
+}
 
 static const struct tdx_sim_profile *const profiles[] = {
 	&tdx_sim_profile_1_5_01, &tdx_sim_profile_1_5_05,
+	&tdx_sim_profile_1_5_24,
 };
 
 #define NR_STARTS	(ARRAY_SIZE(points) + 1)
@@ -587,6 +635,8 @@ static void prepare_profile(unsigned int profile)
 	fx_boot_reserved(2, USABLE);
 	fx_pair_init(&pair, STREAMS);
 	fx_bundle_init(&spare);
+	make_params(0, &debug_params[0]);
+	make_params(3, &debug_params[1]);
 	pool = fx_page();
 	while (fx_pages_end() < pool + POOL_PAGES * SIM_PAGE_SIZE)
 		fx_page();

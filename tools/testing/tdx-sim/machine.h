@@ -44,7 +44,7 @@ void machine_reset(const struct tdx_sim_platform *platform);
  * Keep the present state under a number; machine_restore() returns to it any
  * number of times.  No message may be half encrypted.
  */
-#define MACHINE_SNAPSHOTS	16
+#define MACHINE_SNAPSHOTS	32
 void machine_snapshot(unsigned int nr);
 void machine_restore(unsigned int nr);
 

@@ -3,13 +3,15 @@
 #
 # Does the replay notice a wrong model?  Build copies of the model with one
 # line changed in each; the traces have to fail on every one of them.
-#	mutate.sh MODEL OUTPUT TRACES PROFILES
+#	mutate.sh MODEL OUTPUT TRACES ATTACKS PROFILES MENDED
 set -u
 
 model=$1
 out=$2
 traces=$3
-profiles=$4
+attacks=$4
+profiles=$5
+mended=$6
 here=$(cd "$(dirname "$0")" && pwd)
 count=0
 bad=0
@@ -23,10 +25,16 @@ replay()
 		echo "build failed"
 		return
 	fi
-	for profile in $profiles; do
-		"$out/build/plain/tdx_replay" --profile "$profile" "$traces" 2> /dev/null |
-			tail -n 1
-	done | awk '
+	{
+		for profile in $profiles; do
+			"$out/build/plain/tdx_replay" --profile "$profile" "$traces" \
+				2> /dev/null | tail -n 1
+		done
+		for profile in $profiles $mended; do
+			"$out/build/plain/tdx_replay" --profile "$profile" "$attacks" \
+				2> /dev/null | tail -n 1
+		done
+	} | awk '
 		{ passed += $1; failed += $3 }
 		END { print passed " passed, " failed " failed" }'
 }
@@ -90,6 +98,10 @@ mutate "two vCPUs can have one x2APIC id" vp.c \
 	's/if (td->x2apic_ids\[i\] == id)/if (td->x2apic_ids[i] == id \&\& !td)/'
 mutate "a list may end before its last sequence" metadata_list.c \
 	's/if (sim_profile()->located_list_errors \&\& l->left < MD_MIN_SEQUENCE) {/if (!l) {/'
+mutate "a TD whose import has begun is initialised" mng_init.c \
+	's/if (sim_profile()->guarded_import/if (!c/'
+mutate "a list that is shorter than its header is a long one" metadata_list.c \
+	's/if (sim_profile()->bounded_lists/if (!l.t/'
 mutate "an IV is used twice" mbmd.c \
 	's/s->ctx->iv_counter++;/s->ctx->iv_counter += !s->ctx->iv_counter;/'
 
