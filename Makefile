@@ -21,6 +21,7 @@
 #                     carries out the one that was printed)
 #   make kill         the VMMs of a migration are killed before, in and after each
 #                     ioctl (TEST=name of one scenario); takes long
+#   make migtd        start a migration TD from a TDVF image (IMAGE=/path, or ours)
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make count        count the instructions of a migration in KVM, and compare
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1
@@ -59,7 +60,7 @@ FUZZ	:= $(BUILD)/kernel-fuzz
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill test-debug bench count conformance static series series-check stack unstack rebase \
+.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill test-debug bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -140,6 +141,9 @@ check-qemu: host-deps kernel qemu
 demo: kernel
 	@vmtest/demo.sh $(KERNEL)
 
+migtd: kernel
+	@vmtest/migtd.sh $(KERNEL) $(IMAGE)
+
 conformance: | sim-deps
 	@$(SIM_MAKE) conformance
 
@@ -197,5 +201,5 @@ qemu-check: qemu tree
 
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/migtd $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
 		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests

@@ -113,6 +113,7 @@ part "the mails of QEMU: the end of the series, checkpatch, maintainers, headers
 part "a host with QEMU: a TD boots" qemu
 part "a host with QEMU: a TD moves" qemu_moves
 part "the demo: a Linux guest moves" demo
+part "a migration TD starts from an image" "$TOP/vmtest/migtd.sh" "$obj"
 
 say "in all"
 printf '%s\n' "${parts[@]}"

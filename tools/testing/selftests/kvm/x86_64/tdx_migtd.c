@@ -2,7 +2,8 @@
 /*
  * A migration TD in a process of its own: the TD, and the VMM that runs it, for
  * another VMM that migrates TDs, or for each of those that connect to a socket.  See
- * tdx_migtd_proto.h for how the two talk.
+ * tdx_migtd_proto.h for how the two talk.  Or the TD alone, as a file, for VMMs that
+ * load TDs from files, see tdx_migtd_image.h.
  *
  * The client is not trusted.  FOR TESTS ONLY, see tdx_migtd.h.
  */
@@ -17,6 +18,7 @@
 #include "tdx_mig_util.h"
 #include "tdx_migtd.h"
 #include "tdx_migtd_daemon.h"
+#include "tdx_migtd_image.h"
 
 struct exchange {
 	bool is_active;
@@ -334,8 +336,10 @@ static void usage(const char *name)
 	fprintf(stderr,
 		"Usage: %s FD\n"
 		"       %s --listen PATH\n"
+		"       %s --image PATH\n"
 		"FD is a socket to a VMM that migrates TDs.  PATH becomes a socket that such VMMs\n"
-		"connect to, each for a migration TD of its own.\n", name, name);
+		"connect to, each for a migration TD of its own, or an image of the migration TD,\n"
+		"a TDVF image for VMMs that load TDs from files.\n", name, name, name);
 }
 
 int main(int argc, char *argv[])
@@ -345,6 +349,14 @@ int main(int argc, char *argv[])
 			return td_migtd_listen(argv[2], serve_client);
 		td_migtd_log("this host does not migrate TDs");
 		return KSFT_SKIP;
+	}
+	if (argc == 3 && !strcmp(argv[1], "--image")) {
+		if (!kvm_has_tdx()) {
+			td_migtd_log("this host has no TDs");
+			return KSFT_SKIP;
+		}
+		td_migtd_write_image(argv[2]);
+		return 0;
 	}
 	if (argc != 2 || argv[1][0] == '-') {
 		usage(argv[0]);

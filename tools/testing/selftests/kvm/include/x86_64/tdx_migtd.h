@@ -230,6 +230,8 @@ struct td_migtd {
 	};
 };
 
+/* A migration TD before its launch; the measurement differs for each @variant. */
+void td_migtd_build(struct td_migtd *m, u64 variant, void *guest_code);
 /* Build a migration TD and run it to its first WaitForRequest. */
 void td_migtd_create(struct td_migtd *m);
 /* One whose measurement differs for each @variant. */

@@ -45,9 +45,14 @@ struct td_migtd_guest {
 
 extern struct td_migtd_guest td_migtd_guest;
 
+/* Of an image: text that its configuration volume has. */
+extern char td_migtd_image_config[PAGE_SIZE];
+
 /* Give a VM its buffers, before the launch. */
 void td_migtd_guest_prepare(struct kvm_vm *vm);
 
 void td_migtd_guest_code(void);
+/* The same, for a VMM that knows nothing but the image and may serve no calls. */
+void td_migtd_guest_image_code(void);
 
 #endif /* SELFTEST_KVM_TDX_MIGTD_GUEST_H */

@@ -32,7 +32,7 @@ static const struct {
 	{ BIT_ULL(42), 400, 48 },	/* SERVTD_HASH */
 };
 
-void td_migtd_create_variant(struct td_migtd *m, u64 variant)
+void td_migtd_build(struct td_migtd *m, u64 variant, void *guest_code)
 {
 	struct kvm_tdx_init_vm *init;
 	struct kvm_vm *vm = td_create_uninitialized(1, 0);
@@ -44,14 +44,18 @@ void td_migtd_create_variant(struct td_migtd *m, u64 variant)
 
 	*m = (struct td_migtd) {
 		.vm = vm,
-		.vcpu = vm_vcpu_add(vm, 0, td_migtd_guest_code),
+		.vcpu = vm_vcpu_add(vm, 0, guest_code),
 	};
 	m->messages = calloc(MIGTD_MAX_SESSIONS, sizeof(*m->messages));
 	m->delivered = calloc(1, sizeof(*m->delivered));
 	TEST_ASSERT(m->messages && m->delivered, "Insufficient Memory");
 	td_migtd_guest_prepare(vm);
+}
 
-	td_launch(vm);
+void td_migtd_create_variant(struct td_migtd *m, u64 variant)
+{
+	td_migtd_build(m, variant, td_migtd_guest_code);
+	td_launch(m->vm);
 	td_migtd_step(m, NULL);
 }
 

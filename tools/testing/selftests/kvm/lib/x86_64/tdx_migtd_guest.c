@@ -18,7 +18,10 @@
 /* Others hold a lock of the target only for a moment. */
 #define MAX_BUSY_RETRIES	100000
 
-#define BUFFERS_GPA		0x40000000UL
+/* Beyond what the library gives a TD, and in the memory of one that is an image. */
+#define BUFFERS_GPA		0xc00000UL
+
+#define SERIAL_PORT		0x3f8
 
 #define MIG_VERSION_MASK	GENMASK_ULL(15, 0)
 
@@ -50,6 +53,7 @@ struct session {
 };
 
 struct td_migtd_guest td_migtd_guest;
+char td_migtd_image_config[PAGE_SIZE] __aligned(PAGE_SIZE);
 
 /* Key exchanges, those under way and the last ones that have ended. */
 static struct session sessions[MIGTD_MAX_SESSIONS];
@@ -216,7 +220,7 @@ static void migtd_receive(struct session *s)
 	GUEST_ASSERT_EQ(migtd_call(MIGTD_RECEIVE, &regs), TDVMCALL_STATUS_SUCCESS);
 }
 
-static void wait_for_request(void)
+static u64 __wait_for_request(void)
 {
 	struct tdcall_regs regs = {
 		.r13 = PAGE_SIZE,
@@ -225,7 +229,12 @@ static void wait_for_request(void)
 	};
 
 	buffer_put(TD_MIGTD_WAIT_OFFSET, "", 0);
-	GUEST_ASSERT_EQ(migtd_call(MIGTD_WAIT_FOR_REQUEST, &regs), TDVMCALL_STATUS_SUCCESS);
+	return migtd_call(MIGTD_WAIT_FOR_REQUEST, &regs);
+}
+
+static void wait_for_request(void)
+{
+	GUEST_ASSERT_EQ(__wait_for_request(), TDVMCALL_STATUS_SUCCESS);
 }
 
 static bool is_busy(u64 status)
@@ -637,12 +646,9 @@ static void look_at_request(void)
 	serve_request(&s, status, data, length);
 }
 
-void td_migtd_guest_code(void)
+static void serve(void)
 {
 	int i;
-
-	td_x2apic_enable();
-	wait_for_request();
 
 	for (;;) {
 		sleep_until(&any_irq);
@@ -658,6 +664,48 @@ void td_migtd_guest_code(void)
 				look_at_session(&sessions[i]);
 		}
 	}
+}
+
+void td_migtd_guest_code(void)
+{
+	td_x2apic_enable();
+	wait_for_request();
+	serve();
+}
+
+/* On the serial port, which nobody but a VMM with a PC has. */
+static void say(const char *text)
+{
+	while (*text)
+		tdvmcall_io_write(SERIAL_PORT, 1, *text++);
+}
+
+static void __noreturn halt(void)
+{
+	for (;;)
+		tdvmcall_hlt(true);
+}
+
+void td_migtd_guest_image_code(void)
+{
+	struct td_vp_info info;
+
+	td_migtd_image_config[sizeof(td_migtd_image_config) - 1] = '\0';
+	say(td_migtd_image_config);
+	if (tdg_vp_info(&info) || info.gpaw != TD_GPAW) {
+		say("tdx_migtd: needs a GPA width of 48 bits\n");
+		halt();
+	}
+
+	td_map_gpa(td_migtd_guest.buffers_gpa | TD_SHARED_BIT, TD_MIGTD_BUFFERS_SIZE);
+	td_x2apic_enable();
+	if (__wait_for_request() == TDVMCALL_STATUS_SUCCESS) {
+		say("tdx_migtd: waiting for requests\n");
+		serve();
+	}
+
+	say("tdx_migtd: up, but the VMM has no requests\n");
+	halt();
 }
 
 /* They take more than the memory of a TD has left, and a slot of their own. */
