@@ -22,12 +22,13 @@ import test_postcopy
 import test_multifd
 import test_refusal
 import test_devices
+import test_image
 import test_soak
 import test_vcpus
 from cases import CASES, run_all
 
 TOPICS = (test_cancel, test_transport, test_destination, test_numbers, test_pace, test_multifd, test_postcopy,
-          test_refusal, test_devices, test_vcpus, test_soak)
+          test_refusal, test_devices, test_vcpus, test_image, test_soak)
 
 
 def selected(words):

@@ -18,6 +18,17 @@ BEAT = re.compile(r"^beat (\d+) up ([0-9.]+) bad (\d+) wrote (\d+) checked (\d+)
 NOISE = re.compile(r".*TDX doesn't support requested feature|tdx_mig")
 
 
+def machine(name, bios, serial, tdx="tdx-guest,id=tdx0"):
+    """The command line of a machine that runs a TD."""
+    return [
+        settings.QEMU, "-L", "/usr/share/qemu", "-name", name,
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-accel", "kvm", "-cpu", "host", "-object", tdx,
+        "-machine", "q35,kernel-irqchip=split,confidential-guest-support=tdx0",
+        "-bios", bios, "-serial", f"file:{serial}",
+    ]
+
+
 class Beat:
     """A heartbeat of the guest."""
 
@@ -64,13 +75,9 @@ class Td:
         qmp = f"{settings.RUN}/{self.name}.qmp"
         tdx = "tdx-guest,id=tdx0" + (f",migtd={migtd.path}" if migtd else "")
         command = [
-            settings.QEMU, "-L", "/usr/share/qemu", "-name", self.name,
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-accel", "kvm", "-cpu", "host", "-object", tdx,
-            "-machine", "q35,kernel-irqchip=split,confidential-guest-support=tdx0",
-            "-bios", "/usr/share/ovmf/OVMF.fd",
+            *machine(self.name, "/usr/share/ovmf/OVMF.fd", self.serial, tdx),
             "-kernel", "/host/bzImage", "-initrd", settings.GUEST,
-            "-serial", f"file:{self.serial}", "-qmp", f"unix:{qmp},server=on,wait=off",
+            "-qmp", f"unix:{qmp},server=on,wait=off",
             *config.arguments(),
         ]
         if incoming:
