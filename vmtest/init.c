@@ -44,12 +44,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "leaks.h"
+
 #define MAX_ARGS	32
 #define MAX_PATTERNS	64
 #define KUNIT_DIR	"/sys/kernel/debug/kunit"
+#define ALLOCINFO	"/proc/allocinfo"
 #define LINE_LEN	4096
 #define MAX_SECONDS	10	/* times the SECONDS of a test */
 #define KILL_SECONDS	60
+/* What is freed after a grace period of RCU, or by a worker, takes its time. */
+#define LEAK_TRIES	50
+#define LEAK_USECS	100000
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
@@ -65,6 +71,10 @@ struct patterns {
 };
 
 static struct patterns splats, harmless;
+
+/* What KVM had allocated before a test, and what it has now; the test that has leaked. */
+static struct sites sites_before, sites_now;
+static const char *leaky_test;
 
 static double now(void)
 {
@@ -401,6 +411,48 @@ static void run_test(const char *name, int seconds, char **argv)
 		report("# end %s status %d %.2f", name, WEXITSTATUS(status), now() - start);
 }
 
+/* Machines that have to count allocations are told so on their command line. */
+static bool counts_allocations(void)
+{
+	return *boot_option("sysctl.vm.mem_profiling") == '1';
+}
+
+static void note_allocations(void)
+{
+	int ret;
+
+	if (!counts_allocations())
+		return;
+	ret = sites_read(&sites_before, ALLOCINFO);
+	if (ret)
+		fail("%s: %s", ALLOCINFO, strerror(-ret));
+}
+
+static void report_leak(const struct site *leak)
+{
+	fail("%s: leaks %ld bytes, allocations: %ld, at %s", leaky_test, leak->bytes,
+	     leak->calls, leak->where);
+}
+
+/* With all its VMs gone, a test has to leave as much as it has found. */
+static void check_allocations(const char *name)
+{
+	int tries = LEAK_TRIES;
+
+	if (!counts_allocations() || !sites_before.nr)
+		return;
+	while (!sites_read(&sites_now, ALLOCINFO)) {
+		if (!sites_compare(&sites_before, &sites_now, NULL))
+			return;
+		if (!tries--)
+			break;
+		usleep(LEAK_USECS);
+	}
+	leaky_test = name;
+	if (!sites_compare(&sites_before, &sites_now, report_leak))
+		fail("%s: %s cannot be read any more", name, ALLOCINFO);
+}
+
 /* Run the list, from the test that is called @first if there is one. */
 static void run_list(const char *first)
 {
@@ -426,8 +478,11 @@ static void run_list(const char *first)
 			fail("/tests.list: incomplete line for %s", name);
 			continue;
 		}
-		if (set_modules(params))
-			run_test(name, atoi(seconds), argv);
+		if (!set_modules(params))
+			continue;
+		note_allocations();
+		run_test(name, atoi(seconds), argv);
+		check_allocations(name);
 	}
 	fclose(list);
 	set_modules("-");

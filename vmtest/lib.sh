@@ -74,7 +74,9 @@ merge_config() {
 }
 
 # build_init OUT: PID 1 of the machine.
-build_init() { gcc -static -O2 -Wall -Wextra -Werror -o "$1" "$TOP/vmtest/init.c"; }
+build_init() {
+	gcc -static -O2 -Wall -Wextra -Werror -o "$1" "$TOP/vmtest/init.c" "$TOP/vmtest/leaks.c"
+}
 
 # boot_and_judge RUN OBJDIR INITRAMFS TESTS-LIST: boot the machine for a program that one
 # watches, and judge it.  RUN/judgement says why it has not passed.

@@ -29,5 +29,6 @@ sed -n 's/^SCENARIO(\([a-z_]*\),.*/\1/p' "$source" | awk -v only="$only" -v seco
 "$TOP/vmtest/initramfs.sh" "$tests/$program.cpio" "$obj" "$tests/init" "$list" "$tests/x86/$program"
 
 say "booting the machine; this takes hours, or a while for one scenario"
-"$TOP/vmtest/boots.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/$program.cpio" "$list" tdxsim=on
+"$TOP/vmtest/boots.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/$program.cpio" "$list" \
+	tdxsim=on sysctl.vm.mem_profiling=1
 "$TOP/vmtest/judge.sh" "$run"

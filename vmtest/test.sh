@@ -56,5 +56,5 @@ done
 
 say "booting the machine: ${#programs[@]} test programs"
 "$TOP/vmtest/boots.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/initramfs.cpio" "$tests/tests.list" \
-	"${options[@]}"
+	"${options[@]}" sysctl.vm.mem_profiling=1
 "$TOP/vmtest/judge.sh" "$run"

@@ -202,7 +202,7 @@ check "an emulator error fails the run" "6 passed, 1 failed, 1 skipped" \
 
 # ------------------------------------------------------------ what no kernel may say
 
-gcc -O2 -Wall -Wextra -Werror -o "$work/splats" "$here/splats.c"
+gcc -O2 -Wall -Wextra -Werror -o "$work/splats" "$here/splats.c" "$TOP/vmtest/leaks.c"
 splats=$TOP/vmtest/splats.list
 
 # seen_by LINE: who takes a line of the kernel for one that it may not say.
@@ -398,7 +398,7 @@ boot talk
 check "a machine that talks for ever is ended" "1 passed, 1 failed, 0 skipped" \
 	"FAIL test1: did not end -- the machine did not stop in time in it"
 
-gcc -O2 -Wall -Wextra -Werror -o "$work/limits" "$here/limits.c"
+gcc -O2 -Wall -Wextra -Werror -o "$work/limits" "$here/limits.c" "$TOP/vmtest/leaks.c"
 
 # limits NAME PATTERN SCRIPT: what init makes of a test with a limit of one second.
 limits() {
@@ -416,6 +416,42 @@ limits "half a line is no progress" "^# failure: test: no progress within 1 seco
 	'while :; do printf .; sleep 0.2; done'
 limits "a test that talks for ever is killed" "^# failure: test: no end within 10 seconds" \
 	'while :; do echo still here; sleep 0.2; done'
+
+# ----------------------------------------------------------------------- the leaks
+
+gcc -O2 -Wall -Wextra -Werror -o "$work/leaks" "$here/leaks.c" "$TOP/vmtest/leaks.c"
+
+# allocinfo LINES: what KVM, and others, have allocated, "BYTES CALLS WHERE" each.
+allocinfo() { printf 'allocinfo - version: 2.0\n#     <size>  <calls> <tag info>\n%s\n' "$1"; }
+
+# leaks NAME STATUS PATTERN BEFORE NOW: what init makes of a test that begins with
+# BEFORE and ends with NOW.
+leaks() {
+	local out ret=0
+	allocinfo "$4" >"$work/before"
+	allocinfo "$5" >"$work/now"
+	out=$("$work/leaks" "$work/before" "$work/now" 2>&1) || ret=$?
+	[ $ret -eq "$2" ] && grep -q -- "$3" <<<"$out" && ret=0 || ret=1
+	verdict "$1" $ret "$out"
+}
+
+site='arch/x86/kvm/vmx/tdx_mig_stream.c:216 [kvm_intel] func:tdx_mig_stream_alloc_pages'
+leaks "a test that frees what it has allocated leaks nothing" 0 '^$' "0 0 $site" "   0   0 $site"
+leaks "a test that leaks is told where" 1 \
+	"^# failure: test: leaks 8192 bytes, allocations: 2, at ${site//[\[\]]/.}$" \
+	"4096 1 $site" "12288 3 $site"
+leaks "a test that is the first to allocate something leaks it" 1 ' leaks 64 bytes' \
+	"0 0 $site" "0 0 $site"$'\n'"64 1 virt/kvm/kvm_main.c:1 [kvm] func:f"
+leaks "a place that could not count an allocation leaks nothing" 0 '^$' \
+	"4096 1 $site " "4096 1 $site accurate:no "
+leaks "two allocations in one line count together" 0 '^$' \
+	"64 1 $site"$'\n'"0 0 $site" "0 0 $site"$'\n'"64 1 $site"
+leaks "a page of guest_memfd that was leaked is one of the page cache" 1 ' leaks 4096 bytes' \
+	"0 0 mm/filemap.c:2018 func:g" "4096 1 mm/filemap.c:2018 func:g"
+leaks "what others allocate is their business" 0 '^$' \
+	"0 0 $site"$'\n'"0 0 mm/shmem.c:1 func:h" "0 0 $site"$'\n'"4096 1 mm/shmem.c:1 func:h"
+leaks "a kernel that counts no allocation of KVM fails" 2 '^# failure: ' \
+	"0 0 mm/shmem.c:1 func:h" "0 0 mm/shmem.c:1 func:h"
 
 # ---------------------------------------------------------------------- the counts
 
