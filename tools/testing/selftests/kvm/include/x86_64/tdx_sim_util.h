@@ -17,6 +17,7 @@
 #define TDH_SYS_SHUTDOWN		52
 #define TDH_EXPORT_ABORT		64
 #define TDH_EXPORT_BLOCKW		65
+#define TDH_EXPORT_RESTORE		66
 #define TDH_EXPORT_MEM			68
 #define TDH_EXPORT_PAUSE		70
 #define TDH_EXPORT_TRACK		71
@@ -57,5 +58,15 @@ int td_sim_count_dirty_pages(void);
 void td_sim_busy_leaf(unsigned int leaf);
 /* Let a leaf be interrupted once it has begun, and be busy for ever after; likewise. */
 void td_sim_stuck_leaf(unsigned int leaf);
+/* The same so many times, and then no more. */
+void td_sim_busy_leaf_times(unsigned int leaf, int times);
+void td_sim_stuck_leaf_times(unsigned int leaf, int times);
+/*
+ * Let each @every-th S-EPT entry that a leaf locks be taken by a vCPU, so many times, and
+ * then no more; likewise.
+ */
+void td_sim_busy_entries(unsigned int leaf, u32 every, int times);
+/* End all of that.  Returns how many times were left. */
+int td_sim_end_busy(void);
 
 #endif /* SELFTEST_KVM_TDX_SIM_UTIL_H */

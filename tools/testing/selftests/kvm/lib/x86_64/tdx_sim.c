@@ -13,6 +13,11 @@
 #define TD_SIM_TDS		"/sys/kernel/debug/tdx_sim/tds"
 #define TD_SIM_BUSY_LEAF	"/sys/kernel/debug/tdx_sim/busy_leaf"
 #define TD_SIM_BUSY_RESUME	"/sys/kernel/debug/tdx_sim/busy_resume"
+#define TD_SIM_BUSY_LEFT	"/sys/kernel/debug/tdx_sim/busy_left"
+#define TD_SIM_BUSY_ENTRY_EVERY	"/sys/kernel/debug/tdx_sim/busy_entry_every"
+#define TD_SIM_BUSY_ENTRY_LEAF	"/sys/kernel/debug/tdx_sim/busy_entry_leaf"
+
+#define NO_END			(-1)
 
 bool td_sim_is_present(void)
 {
@@ -36,12 +41,12 @@ u64 td_sim_count_leaf(unsigned int leaf)
 	return ret;
 }
 
-static void set_knob(const char *path, u32 n)
+static void set_knob(const char *path, int n)
 {
 	FILE *f = fopen(path, "w");
 
 	TEST_ASSERT(f, "Cannot open %s, errno %d (%s)", path, errno, strerror(errno));
-	fprintf(f, "%u\n", n);
+	fprintf(f, "%d\n", n);
 	TEST_ASSERT(!fclose(f), "Cannot write %s, errno %d (%s)", path, errno, strerror(errno));
 }
 
@@ -55,17 +60,51 @@ void td_sim_busy_interrupt_every(u32 n)
 	set_knob(TD_SIM_BUSY_INTERRUPT_EVERY, n);
 }
 
+static void set_busy_leaf(unsigned int leaf, bool resume, int times)
+{
+	set_knob(TD_SIM_INTERRUPT_EVERY, leaf && resume);
+	set_knob(TD_SIM_BUSY_RESUME, leaf && resume);
+	set_knob(TD_SIM_BUSY_LEFT, times);
+	set_knob(TD_SIM_BUSY_LEAF, leaf);
+}
+
 void td_sim_busy_leaf(unsigned int leaf)
 {
-	set_knob(TD_SIM_BUSY_RESUME, 0);
-	set_knob(TD_SIM_BUSY_LEAF, leaf);
+	set_busy_leaf(leaf, false, NO_END);
 }
 
 void td_sim_stuck_leaf(unsigned int leaf)
 {
-	set_knob(TD_SIM_INTERRUPT_EVERY, !!leaf);
-	set_knob(TD_SIM_BUSY_RESUME, !!leaf);
-	set_knob(TD_SIM_BUSY_LEAF, leaf);
+	set_busy_leaf(leaf, true, NO_END);
+}
+
+void td_sim_busy_leaf_times(unsigned int leaf, int times)
+{
+	set_busy_leaf(leaf, false, times);
+}
+
+void td_sim_stuck_leaf_times(unsigned int leaf, int times)
+{
+	set_busy_leaf(leaf, true, times);
+}
+
+void td_sim_busy_entries(unsigned int leaf, u32 every, int times)
+{
+	set_knob(TD_SIM_BUSY_ENTRY_LEAF, leaf);
+	set_knob(TD_SIM_BUSY_LEFT, times);
+	set_knob(TD_SIM_BUSY_ENTRY_EVERY, every);
+}
+
+int td_sim_end_busy(void)
+{
+	FILE *f = fopen(TD_SIM_BUSY_LEFT, "r");
+	int left;
+
+	TEST_ASSERT(f && fscanf(f, "%d", &left) == 1, "Cannot read " TD_SIM_BUSY_LEFT);
+	fclose(f);
+	set_busy_leaf(0, false, NO_END);
+	td_sim_busy_entries(0, 0, NO_END);
+	return left;
 }
 
 static unsigned int count_lines(const char *path, const char *what)

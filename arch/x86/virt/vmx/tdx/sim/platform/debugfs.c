@@ -15,6 +15,7 @@
  *   busy_every		n restricts that to every n-th of these calls
  *   busy_entry_every	every n-th lock of an S-EPT entry by the host finds it taken
  *   busy_entry_leaf	restricts that to a SEAMCALL leaf
+ *   busy_left		how often these still apply, -1 for ever
  *   null_cipher	1 makes bundles cost no encryption, nor protect anything
  *   td_params		what other VMMs would ask for, see td_params.c
  *   ept_levels		4, or 5 for a processor whose TDs may have five levels

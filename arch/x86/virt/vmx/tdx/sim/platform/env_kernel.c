@@ -57,6 +57,9 @@ static u32 busy_entry_every;
 static u32 busy_entry_leaf;
 static atomic_t busy_entry_polls;
 
+/* Test knob: how often these two still apply; negative for no end. */
+static atomic_t busy_left = ATOMIC_INIT(-1);
+
 /*
  * Bundles are copied instead of encrypted, and all MACs are zero.  Does not
  * change during a session, see debugfs.c.
@@ -67,6 +70,12 @@ static bool null_cipher;
 static bool is_nth(atomic_t *count, u32 every)
 {
 	return every && (u32)atomic_inc_return(count) % every == 0;
+}
+
+/* Does contention still apply?  If so, once less from now on. */
+static bool is_still_busy(void)
+{
+	return atomic_read(&busy_left) < 0 || atomic_dec_if_positive(&busy_left) >= 0;
 }
 
 void sim_env_enter(u16 leaf, bool irqs_enabled)
@@ -143,7 +152,7 @@ bool tdx_sim_host_entry_busy(void)
 	u32 leaf = READ_ONCE(busy_entry_leaf);
 
 	return (!leaf || leaf == this_cpu_read(sim_leaf)) &&
-	       is_nth(&busy_entry_polls, READ_ONCE(busy_entry_every));
+	       is_nth(&busy_entry_polls, READ_ONCE(busy_entry_every)) && is_still_busy();
 }
 
 bool sim_env_leaf_is_busy(u16 leaf, bool resumed)
@@ -151,7 +160,7 @@ bool sim_env_leaf_is_busy(u16 leaf, bool resumed)
 	u32 busy = READ_ONCE(busy_leaf);
 
 	return busy && leaf == busy && (resumed || !READ_ONCE(busy_resume)) &&
-	       is_nth(&busy_calls, READ_ONCE(busy_every));
+	       is_nth(&busy_calls, READ_ONCE(busy_every)) && is_still_busy();
 }
 
 void sim_env_debugfs(struct dentry *dir)
@@ -161,6 +170,7 @@ void sim_env_debugfs(struct dentry *dir)
 	debugfs_create_u32("busy_leaf", 0600, dir, &busy_leaf);
 	debugfs_create_bool("busy_resume", 0600, dir, &busy_resume);
 	debugfs_create_u32("busy_every", 0600, dir, &busy_every);
+	debugfs_create_atomic_t("busy_left", 0600, dir, &busy_left);
 	debugfs_create_u32("busy_entry_every", 0600, dir, &busy_entry_every);
 	debugfs_create_u32("busy_entry_leaf", 0600, dir, &busy_entry_leaf);
 }
