@@ -7,6 +7,8 @@
  * Nearly all bits of what the VMM hands in are turned, one at a time, for each
  * operation and in each phase.
  */
+#include <pthread.h>
+
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_postcopy.h"
@@ -25,6 +27,8 @@
 
 #define NR_OPS			4
 #define NR_MBMD_BITS		(8 * TDX_MIG_MBMD_SIZE)
+/* As many as it takes to catch a thread on another CPU in the act, and more. */
+#define NR_FLIPS		5000
 
 /* In no slot. */
 #define NO_MEMORY_BIT		40
@@ -330,6 +334,105 @@ TD_TEST_F(td_mig, no_bit_of_a_memory_header_can_be_changed_after_the_start_token
 	td_mig_bundle_free(&b);
 	td_postcopy_move_image(&p);
 	td_vcpu_run_to_done(self->d.vcpus[0]);
+}
+
+/* Another thread of the VMM, which changes a byte of a buffer and changes it back. */
+struct flipper {
+	u8 *byte;
+	u8 right;
+	u8 wrong;
+	bool stop;
+};
+
+static void *flip_byte(void *arg)
+{
+	struct flipper *f = arg;
+
+	while (!READ_ONCE(f->stop)) {
+		WRITE_ONCE(*f->byte, f->wrong);
+		WRITE_ONCE(*f->byte, f->right);
+	}
+	return NULL;
+}
+
+static void flipper_start(struct flipper *f, pthread_t *thread, u8 *byte, u8 wrong)
+{
+	*f = (struct flipper) { .byte = byte, .right = *byte, .wrong = wrong };
+	kvm_pthread_create(thread, NULL, flip_byte, f);
+}
+
+static void flipper_stop(struct flipper *f, pthread_t thread)
+{
+	WRITE_ONCE(f->stop, true);
+	kvm_pthread_join(thread, NULL);
+}
+
+/* An entry that KVM has not checked would be refused by the TDX module, with all others. */
+TD_TEST_F(td_mig, tdx_module_sees_no_entry_but_those_that_were_checked)
+{
+	struct td_mig_stream *s = &self->m.streams[0];
+	unsigned int i, nr_refused = 0;
+	u64 entry, nr, hw_error;
+	pthread_t thread;
+	struct flipper f;
+	int ret;
+
+	/* After the start token, a page can be sent as often as one likes. */
+	td_mig_export(&self->m);
+	i = td_mig_find_bundle(&self->m, KVM_TDX_MIG_IMPORT_MEM);
+	entry = td_gpa_entry(td_gpa_entry_gpa(self->m.bundles[i].gpa_list[0]),
+			     TDX_MIG_GPA_OP_MIGRATE);
+	WRITE_ONCE(s->gpa_list[0], entry);
+	/* The level of a huge page. */
+	flipper_start(&f, &thread, (u8 *)s->gpa_list, 1);
+	for (i = 0; i < NR_FLIPS; i++) {
+		/* It comes back with what has become of it. */
+		WRITE_ONCE(s->gpa_list[0], entry);
+		nr = 1;
+		ret = __td_mig_cmd(s, KVM_TDX_MIG_EXPORT_MEM, 0, (u64)&nr, &hw_error);
+		TEST_ASSERT(!ret || (errno == EINVAL && !hw_error),
+			    "Try %u: returned %d, errno %d (%s), hw_error 0x%lx", i, ret, errno,
+			    strerror(errno), hw_error);
+		nr_refused += !!ret;
+	}
+	flipper_stop(&f, thread);
+	TEST_ASSERT(nr_refused && nr_refused < NR_FLIPS, "KVM has refused %u lists", nr_refused);
+}
+
+/* A type that KVM has not checked would be news to the TDX module. */
+TD_TEST_F(td_mig, tdx_module_sees_no_header_but_that_which_was_checked)
+{
+	struct td_mig_stream *s;
+	unsigned int i, nr_seen = 0;
+	u64 hw_error, status;
+	pthread_t thread;
+	struct flipper f;
+	int ret;
+
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_export(&self->m);
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 1);
+	td_mig_cmd(&self->d.streams[0], KVM_TDX_MIG_IMPORT_ABORT);
+
+	s = &self->m.streams[0];
+	*s->mbmd = *self->d.streams[0].mbmd;
+	s->mbmd->mac[0] ^= 1;
+	flipper_start(&f, &thread, &s->mbmd->mb_type, s->mbmd->mb_type + 1);
+	for (i = 0; i < NR_FLIPS; i++) {
+		ret = __td_mig_cmd(s, KVM_TDX_MIG_EXPORT_ABORT, 0, 0, &hw_error);
+		status = hw_error & TDX_STATUS_MASK;
+		TEST_ASSERT(ret == -1 && ((errno == EINVAL && !hw_error) ||
+					  (errno == EIO && status == TDX_INCORRECT_MBMD_MAC)),
+			    "Try %u: returned %d, errno %d (%s), hw_error 0x%lx", i, ret, errno,
+			    strerror(errno), hw_error);
+		nr_seen += !!hw_error;
+	}
+	flipper_stop(&f, thread);
+	TEST_ASSERT(nr_seen && nr_seen < NR_FLIPS, "The TDX module has seen %u headers", nr_seen);
+
+	*s->mbmd = *self->d.streams[0].mbmd;
+	td_mig_cmd(s, KVM_TDX_MIG_EXPORT_ABORT);
+	td_vcpu_run_to_done(self->vcpu);
 }
 
 TD_TEST_F(td_mig, no_bit_of_an_abort_token_can_be_changed_and_the_right_one_is_accepted)

@@ -210,6 +210,55 @@ TD_TEST_F(td_worker, changed_operation_of_an_entry_is_refused_and_the_import_goe
 	td_worker_run(&self->w, self->d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
 }
 
+/* As a page that a vCPU has written; the next migration may begin any time. */
+TD_TEST_F(td_worker, imported_pages_are_mapped_and_dirty)
+{
+	unsigned long bitmap[TD_WORKER_BITMAP_WORDS];
+	struct kvm_userspace_memory_region2 region;
+	struct kvm_clear_dirty_log log = {
+		.dirty_bitmap = bitmap,
+		.slot = TD_WORKER_SLOT,
+		.num_pages = TD_WORKER_NR_PAGES,
+	};
+	struct kvm_dirty_log get = { .slot = TD_WORKER_SLOT, .dirty_bitmap = bitmap };
+	u64 page, nr_imported;
+
+	begin(&self->w, &self->m);
+	td_worker_export_rest(&self->m, false);
+	td_mig_dest_create(&self->d, &self->m);
+
+	vm_enable_cap(self->d.vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		      KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	region = memslot2region(self->m.src, TD_WORKER_SLOT)->region;
+	region.flags = KVM_MEM_GUEST_MEMFD | KVM_MEM_LOG_DIRTY_PAGES;
+	region.guest_memfd = dest_gmem(&self->d, &self->m);
+	vm_ioctl(self->d.vm, KVM_SET_USER_MEMORY_REGION2, &region);
+	memset(bitmap, 0xff, sizeof(bitmap));
+	vm_ioctl(self->d.vm, KVM_CLEAR_DIRTY_LOG, &log);
+
+	td_mig_import(&self->d, &self->m, 0, self->m.nr_bundles - 1);
+	vm_ioctl(self->d.vm, KVM_GET_DIRTY_LOG, &get);
+	for (page = 0; page < TD_WORKER_NR_PAGES; page++)
+		TEST_ASSERT(test_bit(page, bitmap) == (page < TD_WORKER_NR_OLD),
+			    "Page %lu is %sdirty", page, page < TD_WORKER_NR_OLD ? "not " : "");
+	/* One of them came twice. */
+	nr_imported = vm_get_stat(self->d.vm, tdx_mig_imported_pages);
+	TEST_ASSERT_EQ(vm_get_stat(self->d.vm, pages_4k), nr_imported - 1);
+	td_mig_import_end(&self->d);
+	td_worker_run(&self->w, self->d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
+}
+
+/* Pages that were imported have their content, and must not be cleared when found again. */
+TD_TEST_F(td_worker, imported_pages_keep_their_content_when_they_are_mapped_once_more)
+{
+	begin(&self->w, &self->m);
+	td_worker_export_rest(&self->m, false);
+	td_mig_dest_create(&self->d, &self->m);
+	td_mig_import_rest(&self->d, &self->m, 0);
+	td_pre_fault(self->d.vcpus[0], TD_WORKER_GPA, TD_WORKER_NR_OLD * PAGE_SIZE);
+	td_worker_run(&self->w, self->d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
+}
+
 int main(int argc, char *argv[])
 {
 	TEST_REQUIRE(kvm_has_tdx_mig());

@@ -6,6 +6,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_test.h"
+#include "tdx_sim_util.h"
 
 #define MEM_SLOT		TD_SLOT_UNACCEPTED
 #define MEM_GPA			0x40000000UL
@@ -222,6 +223,7 @@ TD_TEST_F(stepper, page_that_waits_for_the_next_epoch_holds_up_the_start_token)
 	td_mig_export_track(&self->s.m);
 	export_as(&self->s, 0, clear_dirty(&self->s), TDX_MIG_GPA_OP_MIGRATE,
 		  TDX_MIG_GPA_OP_REMIGRATE);
+	TEST_ASSERT_EQ(get_dirty(&self->s), 0UL);
 	td_mig_export_rest(&self->s.m);
 	stepper_import(&self->s);
 }
@@ -266,6 +268,19 @@ TD_TEST_F(stepper, only_pages_that_the_destination_lacks_become_dirty_again)
 	export_refused(&self->s, 0, ALL_STEP_PAGES, TDX_MIG_GPA_OP_MIGRATE,
 		       TDX_MIG_GPA_STATUS_SEPT_ENTRY_STATE_INCORRECT);
 	TEST_ASSERT_EQ(get_dirty(&self->s), 0UL);
+	stepper_finish(&self->s);
+}
+
+TD_TEST_F(stepper, refused_pages_are_counted_once_however_often_the_export_is_interrupted)
+{
+	if (!td_sim_is_present())
+		SKIP(return, "The TDX module is interrupted when it likes");
+
+	clear_dirty(&self->s);
+	export_as(&self->s, 0, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_OP_MIGRATE);
+	td_sim_interrupt_every(1);
+	export_refused(&self->s, 0, 0xf0, TDX_MIG_GPA_OP_MIGRATE, TDX_MIG_GPA_STATUS_SKIPPED);
+	td_sim_interrupt_every(0);
 	stepper_finish(&self->s);
 }
 
@@ -320,8 +335,9 @@ TD_TEST_F(stepper_streams, token_waits_for_the_bundles_of_all_streams)
 	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &self->s.m.bundles[3], &hw_error));
 	TEST_ASSERT_EQ(hw_error & (TDX_STATUS_MASK & ~TDX_FATAL), TDX_INVALID_MBMD);
 	TEST_ASSERT(hw_error & TDX_FATAL, "hw_error 0x%lx", hw_error);
-	/* The session is lost. */
+	/* The session is lost, and KVM knows that. */
 	TD_EXPECT_ERRNO(EIO, __td_mig_import(d.streams, &self->s.m.bundles[2], &hw_error));
+	TEST_ASSERT_EQ(hw_error, 0UL);
 }
 
 /* --------------------------------------------------------- shared streams */

@@ -3,6 +3,8 @@
  * KVM_GET_LAPIC, KVM_SET_LAPIC and KVM_TDX_MIG_{GET,SET}_VCPU_STATE of a TD: a
  * timer fires exactly once, no interrupt is lost, and bad input is refused.
  */
+#include <asm/vmx.h>
+
 #include "apic.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -582,6 +584,41 @@ do {											\
 		BAD_STATE(KVM_TDX_MIG_SET_VCPU_STATE, reserved[i], 1);
 	TD_EXPECT_ERRNO(EFAULT, __td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0,
 						BAD_ADDRESS));
+	scene_import_rest(&s);
+	td_vcpu_run_to_sync(vcpu, 2);
+	scene_free(&s);
+}
+
+TD_TEST(vcpu_state_reads_as_it_was_set)
+{
+	static const u32 reasons[] = {
+		0, EXIT_REASON_EXTERNAL_INTERRUPT, EXIT_REASON_HLT, EXIT_REASON_EPT_VIOLATION,
+		EXIT_REASON_TDCALL, 0xffff,
+	};
+	struct kvm_tdx_mig_vcpu_state set, get;
+	struct kvm_vcpu *vcpu;
+	struct scene s;
+	__u64 *reg;
+	int i;
+
+	scene_create(&s, guest_mask_irqs, 0);
+	scene_import_vcpu(&s);
+	vcpu = s.d.vcpus[0];
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
+		set = s.m.vcpu_state[0].tdx;
+		set.exit_reason = reasons[i];
+		for (reg = &set.rdx; reg <= &set.rsi; reg++)
+			*reg = (u64)(reg - &set.rdx + 1) << 32 | i;
+		get = (struct kvm_tdx_mig_vcpu_state) {
+			.version = KVM_TDX_MIG_VCPU_STATE_VERSION,
+			.size = sizeof(get),
+		};
+		td_vcpu_ioctl(vcpu, KVM_TDX_MIG_SET_VCPU_STATE, 0, (u64)&set);
+		td_vcpu_ioctl(vcpu, KVM_TDX_MIG_GET_VCPU_STATE, 0, (u64)&get);
+		TEST_ASSERT(!memcmp(&get, &set, sizeof(get)),
+			    "Exit reason %u reads as %u, or a register has changed", reasons[i],
+			    get.exit_reason);
+	}
 	scene_import_rest(&s);
 	td_vcpu_run_to_sync(vcpu, 2);
 	scene_free(&s);

@@ -2,7 +2,8 @@
 /*
  * Others are in the way when a page is removed that was exported, which cannot
  * fail and takes the end of the session: service TDs that come and access the TD;
- * and, which only the software platform has, somebody who never goes away.
+ * vCPUs that accept pages; and, which only the software platform has, somebody who
+ * never goes away.
  */
 #include <pthread.h>
 
@@ -120,6 +121,72 @@ TD_TEST_F(td_worker, abort_by_the_vmm_can_be_repeated)
 	td_worker_migrate(&self->w, 1);
 }
 
+/* ------------------------------------------------- vCPUs that accept pages */
+
+TD_TEST_F(td_worker, page_that_a_vcpu_has_is_blocked_all_the_same)
+{
+	td_worker_begin(&self->w, &self->m, 1);
+	td_sim_busy_entries(TDH_EXPORT_BLOCKW, 2, NR_SENT / 2);
+	td_worker_clear_log(&self->w, 0, TD_WORKER_NR_OLD);
+	TEST_ASSERT(!td_sim_end_busy(), "Not that many pages were locked");
+	TEST_ASSERT_EQ(vm_get_stat(self->w.vm, tdx_mig_blockw), TD_WORKER_NR_OLD);
+
+	/* The TDX module takes no page that is not blocked. */
+	td_worker_precopy(&self->w, &self->m, 0, TD_WORKER_NR_OLD);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, TD_WORKER_NR_OLD);
+	td_worker_precopy(&self->w, &self->m, 0, TD_WORKER_NR_OLD);
+	td_worker_finish(&self->w, &self->m);
+}
+
+TD_TEST_F(td_worker, page_that_cannot_be_unblocked_at_once_is_written_and_sent_again)
+{
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
+	td_sim_busy_leaf_times(TDH_EXPORT_UNBLOCKW, NR_SENT / 2);
+	td_worker_do(&self->w, TD_WORKER_WRITE, 0, NR_SENT);
+	TEST_ASSERT(!td_sim_end_busy(), "Nothing was unblocked");
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
+	td_worker_finish(&self->w, &self->m);
+}
+
+TD_TEST_F(td_worker, no_page_stays_exported_because_a_vcpu_had_it_during_the_abort)
+{
+	int i;
+
+	/* In the pause, all pages are exported. */
+	for (i = 0; i < 2; i++) {
+		td_worker_begin(&self->w, &self->m, 1);
+		td_worker_precopy(&self->w, &self->m, 0, TD_WORKER_NR_OLD);
+		if (i) {
+			td_mig_export_pause(&self->m);
+			td_mig_export_all_mem(&self->m);
+		}
+		td_sim_busy_entries(TDH_EXPORT_RESTORE, 2, NR_SENT);
+		td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+		TEST_ASSERT(!td_sim_end_busy(), "Not that many pages were locked");
+		td_mig_free(&self->m);
+
+		td_worker_check(&self->w);
+		td_worker_do(&self->w, TD_WORKER_WRITE, 0, TD_WORKER_NR_OLD);
+	}
+	td_worker_migrate(&self->w, 1);
+}
+
+TD_TEST_F(td_worker, exported_page_that_a_vcpu_has_is_removed_all_the_same)
+{
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
+	td_sim_busy_entries(TDH_EXPORT_RESTORE, 1, 1);
+	vm_guest_mem_punch_hole(self->w.vm, td_worker_gpa(0), PAGE_SIZE);
+	TEST_ASSERT(!td_sim_end_busy(), "Nothing was restored");
+	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_PAUSE));
+
+	td_worker_get_back(&self->w, 0);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
+	td_worker_migrate(&self->w, 1);
+}
+
 /* -------------------------------------------------------------- service TDs */
 
 struct disturber {
@@ -206,8 +273,8 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(td_sim_is_present());
 
-	/* Whoever set the knob and died. */
-	td_sim_busy_leaf(0);
+	/* Whoever set a knob and died. */
+	td_sim_end_busy();
 
 	return test_harness_run(argc, argv);
 }

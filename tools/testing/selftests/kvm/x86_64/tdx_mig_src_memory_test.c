@@ -164,6 +164,24 @@ TD_TEST_F(td_worker, guest_runs_on_when_the_session_is_canceled)
 	td_worker_finish(&self->w, &self->m);
 }
 
+TD_TEST_F(td_worker, guest_runs_on_when_a_session_after_a_pause_is_canceled)
+{
+	/* That there was a pause once does not matter. */
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
+	td_mig_export_pause(&self->m);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
+
+	td_worker_begin(&self->w, &self->m, self->w.nr_streams);
+	td_worker_precopy(&self->w, &self->m, 0, TD_WORKER_NR_OLD);
+	remove_page(self->w.vm, REMOVE_PUNCH, 0);
+	expect_canceled(&self->m);
+	td_worker_get_back(&self->w, 0);
+	td_mig_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&self->m);
+	td_worker_migrate(&self->w, self->w.nr_streams);
+}
+
 TD_TEST(removal_after_the_start_token_loses_the_source_and_not_the_destination)
 {
 	struct td_mig_dest d;
