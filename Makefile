@@ -22,6 +22,10 @@
 #   make kill         the VMMs of a migration are killed before, in and after each
 #                     ioctl (TEST=name of one scenario); takes long
 #   make migtd        start a migration TD from a TDVF image (IMAGE=/path, or ours)
+#   make mutate-driver
+#                     put a fault after another into the driver: would the tests
+#                     notice? (MUTANTS=regex for some; N=n by lot, SEED=n;
+#                     LASTS=seconds; it goes on where it was) takes long
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make count        count the instructions of a migration in KVM, and compare
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1
@@ -60,7 +64,7 @@ FUZZ	:= $(BUILD)/kernel-fuzz
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill test-debug bench count conformance static series series-check stack unstack rebase \
+.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill mutate-driver test-debug bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -99,6 +103,9 @@ fail-nth: kernel
 
 kill: kernel
 	@vmtest/scenarios.sh $(KERNEL) tdx_mig_kill_test "$(TEST)"
+
+mutate-driver: kernel
+	@vmtest/mutate_driver.sh $(KERNEL)
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.
@@ -201,5 +208,5 @@ qemu-check: qemu tree
 
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
-		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/run* $(BUILD)/migtd $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
+		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/mutate $(BUILD)/run* $(BUILD)/migtd $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
 		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests

@@ -97,6 +97,7 @@ part "the source and the series of QEMU, without a network" tap "$TOP/vmtest/tes
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "images of TDs, good and bad" tap "$TOP/vmtest/tests/tdvf.sh"
 part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
+part "the faults that the tests have to notice" tap "$TOP/vmtest/tests/mutants.sh" "$BUILD/tree"
 part "the module model: unit tests and conformance" \
 	make --no-print-directory -s -C "$TOP/tools/testing/tdx-sim" O="$BUILD/tdx-sim" check
 part "the module model: 20 seconds of fuzzing" fuzz
