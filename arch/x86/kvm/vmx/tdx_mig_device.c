@@ -10,7 +10,7 @@
  *
  *	kvm->lock			(commands that need all vCPUs stopped, new streams)
  *	  stream->lock			(one command per stream)
- *	    mig->session_sem		(read: memory; write: everything else)
+ *	    mig->session_sem		(read: memory, vCPUs by name; write: everything else)
  *	      vcpu->mutex		(trylock only)
  *	        kvm->slots_lock		(dirty log)
  *	          mig->convert_sem	(read: export of memory; write: conversions)
@@ -49,7 +49,7 @@ static_assert(sizeof(struct kvm_tdx_mig_state_vp) == 16);
 enum tdx_mig_command_flags {
 	/* Only on the stream with index 0. */
 	TDX_MIG_CMD_STREAM0	= BIT(0),
-	/* May run on several streams at once. */
+	/* May run on several streams at once; one for vCPUs, if it names its vCPU. */
 	TDX_MIG_CMD_SHARED	= BIT(1),
 	/* Needs all vCPUs stopped. */
 	TDX_MIG_CMD_STOP	= BIT(2),
@@ -91,7 +91,7 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			TDX_MIG_CMD_STREAM0 | TDX_MIG_CMD_OUT),
 	TDX_MIG_COMMAND(EXPORT_STATE_VP, export_state_vp,
 			PHASE(PAUSED_EXPORT),
-			TDX_MIG_CMD_VCPU | TDX_MIG_CMD_OUT),
+			TDX_MIG_CMD_SHARED | TDX_MIG_CMD_VCPU | TDX_MIG_CMD_OUT),
 	TDX_MIG_COMMAND(EXPORT_ABORT, export_abort,
 			PHASE(LIVE_EXPORT) | PHASE(PAUSED_EXPORT) | PHASE(POST_EXPORT) |
 			PHASE(EXPORT_CANCELED),
@@ -112,7 +112,7 @@ static const struct tdx_mig_command tdx_mig_commands[KVM_TDX_MIG_CMD_NR_MAX] = {
 			TDX_MIG_CMD_STREAM0 | TDX_MIG_CMD_STOP | TDX_MIG_CMD_IN),
 	TDX_MIG_COMMAND(IMPORT_STATE_VP, import_state_vp,
 			PHASE(STATE_IMPORT),
-			TDX_MIG_CMD_VCPU | TDX_MIG_CMD_IN),
+			TDX_MIG_CMD_SHARED | TDX_MIG_CMD_VCPU | TDX_MIG_CMD_IN),
 	TDX_MIG_COMMAND(IMPORT_COMMIT, import_commit,
 			PHASE(POST_IMPORT),
 			TDX_MIG_CMD_STOP),
@@ -152,6 +152,14 @@ static int tdx_mig_check_command(const struct tdx_mig_command *command,
 	}
 }
 
+/* Which vCPU is the next one depends on the order of commands, so that takes one. */
+static bool tdx_mig_is_shared(const struct tdx_mig_command *command,
+			      const struct tdx_mig_cmd *cmd)
+{
+	return command->flags & TDX_MIG_CMD_SHARED &&
+	       (cmd->has_vcpu_id || !(command->flags & TDX_MIG_CMD_VCPU));
+}
+
 /*
  * Run a command.  KVM may cancel an export while a command is under way, which the
  * TDX module refuses then as if it had come at the wrong time.
@@ -161,18 +169,18 @@ static int tdx_mig_call_handler(struct tdx_mig_stream *stream,
 				struct tdx_mig_cmd *cmd)
 {
 	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
+	const bool shared = tdx_mig_is_shared(command, cmd);
 	enum tdx_mig_phase phase;
 	int r;
 
 	/* Commands that begin or end a session hold session_sem for write. */
-	if (!(command->flags & TDX_MIG_CMD_SHARED))
+	if (!shared)
 		tdx_mig_hold_module(mig);
 
 	r = command->handler(stream, cmd);
 	phase = READ_ONCE(mig->phase);
 
-	if (!(command->flags & TDX_MIG_CMD_SHARED) &&
-	    (phase == TDX_MIG_NONE || phase == TDX_MIG_IMPORT_START))
+	if (!shared && (phase == TDX_MIG_NONE || phase == TDX_MIG_IMPORT_START))
 		tdx_mig_release_module(mig);
 
 	if (r != -EIO)
@@ -184,17 +192,17 @@ static int tdx_mig_call_handler(struct tdx_mig_stream *stream,
 	return r;
 }
 
-static int tdx_mig_lock_session(const struct tdx_mig_command *command, struct tdx_mig *mig)
+static int tdx_mig_lock_session(struct tdx_mig *mig, bool shared)
 {
-	if (command->flags & TDX_MIG_CMD_SHARED)
+	if (shared)
 		return down_read_killable(&mig->session_sem);
 
 	return down_write_killable(&mig->session_sem);
 }
 
-static void tdx_mig_unlock_session(const struct tdx_mig_command *command, struct tdx_mig *mig)
+static void tdx_mig_unlock_session(struct tdx_mig *mig, bool shared)
 {
-	if (command->flags & TDX_MIG_CMD_SHARED)
+	if (shared)
 		up_read(&mig->session_sem);
 	else
 		up_write(&mig->session_sem);
@@ -205,12 +213,13 @@ static int tdx_mig_run_command(struct tdx_mig_stream *stream,
 			       struct tdx_mig_cmd *cmd)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(stream->kvm);
+	const bool shared = tdx_mig_is_shared(command, cmd);
 	int r;
 
 	if (!stream->nr_bufs)
 		return -ENXIO;
 
-	r = tdx_mig_lock_session(command, kvm_tdx->mig);
+	r = tdx_mig_lock_session(kvm_tdx->mig, shared);
 	if (r)
 		return r;
 
@@ -218,7 +227,7 @@ static int tdx_mig_run_command(struct tdx_mig_stream *stream,
 	if (!r)
 		r = tdx_mig_call_handler(stream, command, cmd);
 
-	tdx_mig_unlock_session(command, kvm_tdx->mig);
+	tdx_mig_unlock_session(kvm_tdx->mig, shared);
 
 	return r;
 }
@@ -238,7 +247,7 @@ static int tdx_mig_run_stopped(struct tdx_mig_stream *stream,
 	if (!stream->nr_bufs)
 		return -ENXIO;
 
-	r = tdx_mig_lock_session(command, mig);
+	r = tdx_mig_lock_session(mig, false);
 	if (r)
 		return r;
 
@@ -255,7 +264,7 @@ static int tdx_mig_run_stopped(struct tdx_mig_stream *stream,
 
 	kvm_unlock_all_vcpus(kvm);
 out:
-	tdx_mig_unlock_session(command, mig);
+	tdx_mig_unlock_session(mig, false);
 
 	return r;
 }

@@ -160,6 +160,7 @@ int tdx_mig_export_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	return tdx_mig_end_export_state(stream, &call, err);
 }
 
+/* Runs on several streams at once, each of which has named another vCPU. */
 int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	const struct tdx_sys_info_td_mig *td_mig = &tdx_get_sysinfo()->td_mig;
@@ -174,7 +175,10 @@ int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	if (!vcpu)
 		return -ENOENT;
 
-	/* Userspace can keep a vCPU in an ioctl for as long as it likes. */
+	/*
+	 * Userspace can keep a vCPU in an ioctl for as long as it likes, and another stream
+	 * may be exporting it.
+	 */
 	if (!mutex_trylock(&vcpu->mutex))
 		return -EBUSY;
 

@@ -244,6 +244,7 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 	return 0;
 }
 
+/* Runs on several streams at once, each of which has named another vCPU. */
 int tdx_mig_import_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
 	struct kvm *kvm = stream->kvm;
@@ -259,7 +260,10 @@ int tdx_mig_import_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 	if (!vcpu)
 		return -ENOENT;
 
-	/* Userspace can keep a vCPU in an ioctl for as long as it likes. */
+	/*
+	 * Userspace can keep a vCPU in an ioctl for as long as it likes, and another stream
+	 * may be importing it.
+	 */
 	if (!mutex_trylock(&vcpu->mutex))
 		return -EBUSY;
 

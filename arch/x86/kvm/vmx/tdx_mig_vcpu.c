@@ -18,10 +18,12 @@ struct kvm_vcpu *tdx_mig_get_vcpu(struct kvm *kvm, struct tdx_mig_cmd *cmd)
 {
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 
-	lockdep_assert_held_write(&mig->session_sem);
+	lockdep_assert_held(&mig->session_sem);
 
 	if (cmd->has_vcpu_id)
 		return kvm_get_vcpu_by_id(kvm, cmd->vcpu_id);
+
+	lockdep_assert_held_write(&mig->session_sem);
 
 	return kvm_get_vcpu(kvm, mig->next_vcpu);
 }

@@ -13,6 +13,7 @@
 #include "tdx_mig_parallel.h"
 #include "tdx_sim_util.h"
 #include "tdx_test.h"
+#include "tdx_thread.h"
 
 #define NR_VCPUS		2
 #define NR_STREAMS		4
@@ -349,6 +350,223 @@ TD_TEST(td_is_migrated_by_threads_that_get_signals_all_the_time)
 	writer_create(&w);
 	writer_start(&w);
 	migrate_in_rounds(&w, NR_STREAMS, true);
+	kvm_vm_free(w.vm);
+}
+
+/* --------------------------------------------------------- states of vCPUs */
+
+/* The state of one vCPU on its way, over a stream that no other one uses. */
+struct vcpu_transfer {
+	pthread_t thread;
+	/* Of either side. */
+	struct td_mig_stream *streams;
+	int stream;
+	u32 vcpu_id;
+	struct td_mig_bundle *bundle;
+	u64 hw_error;
+	int ret;
+};
+
+static void *export_vcpu(void *arg)
+{
+	struct vcpu_transfer *t = arg;
+
+	t->ret = __td_mig_export_vcpu(&t->streams[t->stream], t->vcpu_id, t->bundle,
+				      &t->hw_error);
+	return NULL;
+}
+
+static void *import_vcpu(void *arg)
+{
+	struct vcpu_transfer *t = arg;
+
+	t->ret = __td_mig_import(t->streams, t->bundle, &t->hw_error);
+	return NULL;
+}
+
+/* Do the same with all vCPUs at once, each over the stream with its number. */
+static void __transfer_vcpus(struct vcpu_transfer t[NR_VCPUS], struct td_mig_stream *streams,
+			     void *(*fn)(void *))
+{
+	int i;
+
+	for (i = 0; i < NR_VCPUS; i++) {
+		t[i].streams = streams;
+		kvm_pthread_create(&t[i].thread, NULL, fn, &t[i]);
+	}
+	for (i = 0; i < NR_VCPUS; i++)
+		kvm_pthread_join(t[i].thread, NULL);
+}
+
+static void transfer_vcpus(struct vcpu_transfer t[NR_VCPUS], struct td_mig_stream *streams,
+			   void *(*fn)(void *))
+{
+	int i;
+
+	__transfer_vcpus(t, streams, fn);
+	for (i = 0; i < NR_VCPUS; i++)
+		TEST_ASSERT(!t[i].ret, "vCPU %u: hw_error 0x%lx", t[i].vcpu_id, t[i].hw_error);
+}
+
+/* Stop and copy.  Returns the number of the first bundle of a vCPU. */
+static int export_with_vcpus_at_once(struct td_mig *m, struct writer *w,
+				     struct vcpu_transfer t[NR_VCPUS])
+{
+	int i, first, ret;
+
+	writer_create(w);
+	writer_start(w);
+	writer_stop(w);
+
+	td_mig_init(m, w->vm, w->vcpus, NR_VCPUS, NR_VCPUS);
+	td_mig_export_immutable(m);
+	td_mig_export_pause(m);
+	td_mig_export_all_mem(m);
+	ret = __td_mig_export_state(&m->streams[0], KVM_TDX_MIG_EXPORT_STATE_TD,
+				    td_mig_next_bundle(m), NULL);
+	TEST_ASSERT(!ret, "Export of TD state, errno %d", errno);
+
+	first = m->nr_bundles;
+	for (i = 0; i < NR_VCPUS; i++)
+		t[i] = (struct vcpu_transfer) {
+			.stream = i,
+			.vcpu_id = w->vcpus[i]->id,
+			.bundle = td_mig_next_bundle(m),
+		};
+	transfer_vcpus(t, m->streams, export_vcpu);
+	for (i = 0; i < NR_VCPUS; i++) {
+		TEST_ASSERT_EQ(t[i].bundle->stream, (u32)i);
+		td_mig_vcpu_save(w->vcpus[i], &m->vcpu_state[i]);
+	}
+	td_mig_export_start_token(m);
+	return first;
+}
+
+TD_TEST(states_of_vcpus_go_over_all_streams_at_once)
+{
+	struct vcpu_transfer t[NR_VCPUS];
+	struct td_mig_dest d;
+	struct writer w;
+	struct td_mig m;
+	int first;
+
+	first = export_with_vcpus_at_once(&m, &w, t);
+	td_mig_dest_create(&d, &m);
+	td_mig_import(&d, &m, 0, first - 1);
+	transfer_vcpus(t, d.streams, import_vcpu);
+	td_mig_import_rest(&d, &m, first + NR_VCPUS);
+
+	writer_finish(&w, d.vcpus);
+	td_mig_dest_free(&d);
+	td_mig_free(&m);
+	kvm_vm_free(w.vm);
+}
+
+/* One of the vCPUs may come before the failure, after it, or in the midst of it. */
+TD_TEST(vcpu_is_imported_or_not_while_the_import_of_another_fails)
+{
+	struct vcpu_transfer t[NR_VCPUS];
+	struct td_mig_bundle corrupt;
+	struct td_mig_dest d;
+	struct writer w;
+	struct td_mig m;
+	int first, round;
+
+	first = export_with_vcpus_at_once(&m, &w, t);
+	td_mig_bundle_copy(&corrupt, t[1].bundle);
+	corrupt.mbmd.mac[0] ^= 1;
+	t[1].bundle = &corrupt;
+
+	for (round = 0; round < NR_ROUNDS; round++) {
+		td_mig_dest_create(&d, &m);
+		td_mig_import(&d, &m, 0, first - 1);
+		__transfer_vcpus(t, d.streams, import_vcpu);
+		TEST_ASSERT(t[1].ret, "A bundle that is corrupt was imported");
+		TD_EXPECT_ERRNO(EIO, td_mig_try_cmd(&d.streams[0], KVM_TDX_MIG_IMPORT_TRACK));
+		td_mig_dest_free(&d);
+	}
+
+	td_mig_bundle_free(&corrupt);
+	td_mig_free(&m);
+	kvm_vm_free(w.vm);
+}
+
+/* Long to convert, far from all memory slots. */
+#define FAR_GPA			BIT_ULL(40)
+#define FAR_SIZE		BIT_ULL(33)
+
+static void *convert_far_memory(void *vm)
+{
+	vm_mem_set_private(vm, FAR_GPA, FAR_SIZE);
+	return NULL;
+}
+
+/* A page over stream 0. */
+struct mem_export {
+	struct td_mig_stream *stream;
+	pid_t tid;
+	int ret;
+	bool done;
+};
+
+static void *export_page(void *arg)
+{
+	struct mem_export *e = arg;
+	u64 entry = td_gpa_entry(MEM_GPA, TDX_MIG_GPA_OP_MIGRATE);
+	struct td_mig_bundle b;
+
+	WRITE_ONCE(e->tid, kvm_gettid());
+	e->ret = __td_mig_export_mem(e->stream, &entry, 1, &b, NULL);
+	WRITE_ONCE(e->done, true);
+	if (!e->ret)
+		td_mig_bundle_free(&b);
+	return NULL;
+}
+
+/*
+ * A conversion keeps one stream waiting in the midst of its command.  Another stream gets
+ * the state of a vCPU meanwhile, which it could not if it had to wait for the first.
+ */
+TD_TEST(state_of_a_vcpu_does_not_wait_for_memory_on_another_stream)
+{
+	pthread_t converter, exporter;
+	struct mem_export e = {};
+	struct td_mig_bundle b;
+	struct writer w;
+	struct td_mig m;
+	u64 hw_error;
+	bool done;
+	int ret;
+
+	writer_create(&w);
+	writer_start(&w);
+	writer_stop(&w);
+	td_mig_init(&m, w.vm, w.vcpus, NR_VCPUS, 2);
+	td_mig_export_immutable(&m);
+	td_mig_export_pause(&m);
+
+	kvm_pthread_create(&converter, NULL, convert_far_memory, w.vm);
+	/* The conversion may have to begin first. */
+	do {
+		e = (struct mem_export) { .stream = &m.streams[0] };
+		kvm_pthread_create(&exporter, NULL, export_page, &e);
+		td_wait_for_sleep(&e.tid);
+		done = READ_ONCE(e.done);
+		if (done)
+			kvm_pthread_join(exporter, NULL);
+	} while (done);
+
+	ret = __td_mig_export_vcpu(&m.streams[1], w.vcpus[0]->id, &b, &hw_error);
+	TEST_ASSERT(!ret, "errno %d, hw_error 0x%lx", errno, hw_error);
+	TEST_ASSERT(!READ_ONCE(e.done), "The vCPU has waited for the memory");
+	td_mig_bundle_free(&b);
+
+	kvm_pthread_join(exporter, NULL);
+	TEST_ASSERT(!e.ret, "The memory was not exported");
+	kvm_pthread_join(converter, NULL);
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	writer_finish(&w, w.vcpus);
+	td_mig_free(&m);
 	kvm_vm_free(w.vm);
 }
 
