@@ -5,6 +5,7 @@
  * although most of it is sent while the TD runs.
  */
 #include <linux/bitmap.h>
+#include <linux/sizes.h>
 
 #include "kvm_util.h"
 #include "processor.h"
@@ -325,6 +326,29 @@ TD_TEST(pages_that_do_not_exist_become_dirty_with_the_first_access)
 	TEST_ASSERT_EQ(get_log(vm, bitmap), 0);
 	td_vcpu_run_to_sync(vcpu, 0);
 	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	kvm_vm_free(vm);
+}
+
+TD_TEST(log_is_cleared_next_to_memory_that_has_no_page_table)
+{
+	/* The first one of the second page table, in the midst of a word of the log. */
+	const u64 page = (SZ_2M - MEM_GPA % SZ_2M) / PAGE_SIZE;
+	unsigned long bitmap[BITMAP_WORDS];
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
+
+	td_pre_fault(vcpu, MEM_GPA + page * PAGE_SIZE, PAGE_SIZE);
+	enable_log(vm);
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	td_mig_export_immutable(&m);
+
+	/* The TDX module exports pages only that KVM has blocked. */
+	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+	clear_log(vm, bitmap);
+	TEST_ASSERT_EQ(export_logged(&m, bitmap), 1);
+
+	td_mig_free(&m);
 	kvm_vm_free(vm);
 }
 
