@@ -28,10 +28,10 @@ bool migrate_out(struct vm *vm, struct device_state *dev, struct keys *keys, int
 		 const struct migrate_options *options);
 
 /*
- * Build a TD from what comes through @fd, up to the point where it can run, and
- * tell the source. The vCPUs are not started.
+ * Build a TD from what comes through @fd, up to the point where it can run, tell the
+ * source, and have @resume start the vCPUs.
  */
 struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct keys *keys,
-		      int fd);
+		      int fd, void (*resume)(struct vm *vm));
 
 #endif /* DEMO_MIGRATE_H */

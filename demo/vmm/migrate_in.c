@@ -370,7 +370,7 @@ static void receive_td(struct destination *d)
 }
 
 struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct keys *keys,
-		      int fd)
+		      int fd, void (*resume)(struct vm *vm))
 {
 	struct destination d = {
 		.vm = vm_create(ops, dev),
@@ -396,8 +396,10 @@ struct vm *migrate_in(const struct vm_ops *ops, struct device_state *dev, struct
 	receive_td(&d);
 	import(&d, KVM_TDX_MIG_IMPORT_COMMIT, 0, &unused, "IMPORT_COMMIT");
 	stream_command(d.stream, KVM_TDX_MIG_IMPORT_END, 0, &unused, "IMPORT_END");
-	stop_importers(&d);
 	/* The TD is here now, whether the source hears of it or not. */
 	wire_send(fd, WIRE_COMMITTED, NULL, 0);
+	resume(d.vm);
+	/* The TD need not wait for that. */
+	stop_importers(&d);
 	return d.vm;
 }

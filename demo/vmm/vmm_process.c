@@ -87,14 +87,18 @@ void vmm_source(const struct vmm_options *options, const struct vmm_fds *fds)
 	exit(EXIT_SUCCESS);
 }
 
+static void resume(struct vm *vm)
+{
+	event_send(EVENT_RESUMED);
+	vm_start(vm);
+}
+
 void vmm_destination(const struct vmm_fds *fds)
 {
 	struct device_state dev = {};
 	struct keys *keys = keys_start();
-	struct vm *vm = migrate_in(&linux_ops, &dev, keys, fds->wire);
+	struct vm *vm = migrate_in(&linux_ops, &dev, keys, fds->wire, resume);
 
-	event_send(EVENT_RESUMED);
-	vm_start(vm);
 	wait_for_command(fds->control);
 	vm_stop(vm);
 	vm_destroy(vm);
