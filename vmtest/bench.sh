@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # The benchmark: boot the machine, measure in it what a migration costs in KVM,
 # and print each figure beside its limit.  A limit that is missed is no failure;
-# that something could not be measured is one.
+# that something could not be measured is one, and so is a blackout that takes other
+# calls than its formula says.
 #
 # Usage: bench.sh OBJDIR
 # Environment: BENCH_ARGS, arguments for the program (-m MiB, -r repetitions);
@@ -18,9 +19,12 @@ mkdir -p "$tests"
 "$TOP/vmtest/selftests.sh" "$obj" "$tests"
 build_init "$tests/init"
 
-echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}" >"$tests/bench.list"
+{
+	echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}"
+	echo "blackout $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_count_blackout -c"
+} >"$tests/bench.list"
 "$TOP/vmtest/initramfs.sh" "$tests/bench.cpio" "$obj" "$tests/init" "$tests/bench.list" \
-	"$tests/x86/tdx_mig_bench"
+	"$tests/x86/tdx_mig_bench" "$tests/x86/tdx_mig_count_blackout"
 
 # The emulator takes longer for memory that it touches for the first time, and for all
 # CPUs at once.

@@ -4,6 +4,7 @@
 # counts.list, which has the last ones that were accepted.  The machine has a CPU whose
 # TSC counts instructions, so each run gives the same figures, whatever else the host
 # does.  One that has grown by more than 3 % is a failure, or 10 % if pages are allocated.
+# How long a lock is held is what a plugin of the emulator counts.
 #
 # Usage: count.sh OBJDIR
 # Environment: UPDATE=1 accepts the figures; TRACE=1 also tells in which functions they
@@ -19,19 +20,42 @@ picture=$TOP/Documentation/virt/kvm/tdx-migration-cost.svg
 seconds=$((300 * ${SLOW:-1}))
 mkdir -p "$tests"
 
-"$TOP/vmtest/selftests.sh" "$obj" "$tests" x86/tdx_mig_count
+programs=(tdx_mig_count tdx_mig_count_blackout tdx_mig_count_size)
+"$TOP/vmtest/selftests.sh" "$obj" "$tests" "${programs[@]/#/x86/}"
 build_init "$tests/init"
 
-echo "count $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_count${TRACE:+ -s}" >"$tests/count.list"
+for program in "${programs[@]}"; do
+	echo "${program#tdx_mig_} $seconds tdx=1,tdx_mig=1 /tests/$program${TRACE:+ -s}"
+done >"$tests/count.list"
 "$TOP/vmtest/initramfs.sh" "$tests/count.cpio" "$obj" "$tests/init" "$tests/count.list" \
-	"$tests/x86/tdx_mig_count"
+	"${programs[@]/#/$tests/x86/}"
 
-if [ -n "${TRACE:-}" ]; then
-	# Its interface has changed with QEMU 9.
+# build_plugin NAME: the interface has changed with QEMU 9.
+build_plugin() {
+	local major
+
 	major=$(qemu-system-x86_64 --version | sed -n '1s/.*version \([0-9]*\).*/\1/p')
 	gcc -shared -fPIC -O2 -Wall -Wextra -Werror -DPLUGIN_VERSION="$([ "$major" -lt 9 ] && echo 1 || echo 3)" \
-		-o "$tests/trace.so" "$TOP/vmtest/trace.c"
-	export DEVICES="-plugin"$'\n'"$tests/trace.so,out=$tests/trace"
+		-o "$tests/$1.so" "$TOP/vmtest/$1.c"
+}
+
+# address_of FUNCTION: where the kernel has it.
+address_of() {
+	local address
+
+	address=$(awk -v name="$1" '$3 == name { print $1 }' "$obj/System.map")
+	[ -n "$address" ] || die "the kernel has no function $1"
+	echo "$address"
+}
+
+# Of the locks that are acquired for read or for write, mmu_lock is the only one in a span.
+build_plugin hold
+lock=$(address_of _raw_write_lock)
+unlock=$(address_of _raw_write_unlock)
+export DEVICES="-plugin"$'\n'"$tests/hold.so,out=$tests/hold,lock=$lock,unlock=$unlock"
+if [ -n "${TRACE:-}" ]; then
+	build_plugin trace
+	DEVICES+=$'\n'"-plugin"$'\n'"$tests/trace.so,out=$tests/trace"
 fi
 
 say "booting the machine; this takes a minute"
@@ -39,9 +63,30 @@ ACCEL=icount SHOW=none "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" 
 	"$tests/count.list" tdxsim=on || die "the machine cannot be booted"
 if ! "$TOP/vmtest/judge.sh" "$run" >"$run/judgement"; then
 	cat "$run/judgement"
+	grep '^blackout, ' "$run/results.log" || true
 	die "the instructions could not be counted" "all that the machine said is in $run"
 fi
-grep '^count	' "$run/results.log" >"$run/counts" || die "nothing was counted"
+grep '^blackout, ' "$run/results.log"
+# Spans are numbered by each program, and by the plugins from the first to the last.
+awk -F '\t' -v OFS='\t' '
+	$1 == "count" { $6 += before; print }
+	$1 == "spans" { before += $2 }
+' "$run/results.log" >"$run/counts"
+[ -s "$run/counts" ] || die "nothing was counted"
+# What is no count of a span, or the most of some.
+awk -F '\t' -v OFS='\t' '
+	FNR == NR { split($0, field, " "); held[field[1]] = field[2]; next }
+	$1 == "figure" { print "count", $2, $3, $4, $5 }
+	$1 == "hold" {
+		row = "count" OFS $2 OFS $3
+		if (!(row in most))
+			rows[++nr] = row
+		if (held[$4 + before] >= most[row])
+			most[row] = held[$4 + before]
+	}
+	$1 == "spans" { before += $2 }
+	END { for (i = 1; i <= nr; i++) print rows[i], most[rows[i]] ".0", 0 }
+' "$tests/hold" "$run/results.log" >"$run/figures"
 
 # What makes other code of the same source, or takes other paths through it.
 made_by="$(gcc -dumpfullversion) $(qemu-system-x86_64 --version | awk 'NR == 1 { print $4 }')"
@@ -49,7 +94,7 @@ if [ -n "${UPDATE:-}" ]; then
 	{
 		sed -n '/^#/p; /^#/!q' "$list"
 		printf 'made by gcc and QEMU\t%s\n' "$made_by"
-		awk -F '\t' -v OFS='\t' '{ print $2, $3, $4 }' "$run/counts"
+		awk -F '\t' -v OFS='\t' '{ print $2, $3, $4 }' "$run/counts" "$run/figures"
 	} >"$list.$$"
 	mv "$list.$$" "$list"
 	awk -f "$TOP/vmtest/count-picture.awk" "$list" >"$picture"
@@ -61,4 +106,4 @@ if [ -n "${TRACE:-}" ]; then
 	"$TOP/vmtest/trace.pl" "$run/counts" "$tests/trace" "$obj/System.map" "$run/symbols"
 	echo
 fi
-awk -v made_by="$made_by" -f "$TOP/vmtest/counts.awk" "$list" "$run/counts"
+awk -v made_by="$made_by" -f "$TOP/vmtest/counts.awk" "$list" <(cat "$run/counts" "$run/figures")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Compare the figures of tdx_mig_count with those of counts.list, a file each: print them,
-# what has changed, and the goals.  The last line is the totals.
+# Compare the figures of the programs that count with those of counts.list, a file each:
+# print them, what has changed, and the goals.  The last line is the totals.
 # Variables: made_by, the versions of compiler and emulator.
 
 BEGIN {
@@ -28,22 +28,31 @@ FNR == NR {
 }
 
 FNR == 1 {
-	printf "%-42s %5s %10s %10s %8s %6s\n", "instructions in KVM, per page or call",
+	printf "%-52s %5s %10s %10s %8s %6s\n", "instructions in KVM, per page or call",
 		"batch", "now", "last", "change", "goal"
 }
 
 {
 	key = $2 SUBSEP $3
 	verdict = ""
-	most = $2 ~ /^IMPORT_MEM, new page$|^IMPORT_MEM in post-copy/ ? limit_of_allocations : limit
+	most = limit
+	if ($2 ~ /^IMPORT_MEM, new page$|^IMPORT_MEM in post-copy|^blackout.* destination, per vCPU|^memory /)
+		most = limit_of_allocations
 	if (!(key in last)) {
 		change = "new"
 		verdict = "FAIL not in counts.list"
 	} else {
-		percent = ($4 - last[key]) * 100 / last[key]
+		percent = last[key] ? ($4 - last[key]) * 100 / last[key] : $4 ? 100 : 0
 		change = sprintf("%+.1f %%", percent)
 		if (percent > most)
 			verdict = sprintf("FAIL more than %d %%", most)
+	}
+	# By the size of the TD, from the smallest on.
+	if ($2 ~ /^mmu_lock held for write/) {
+		if (!($2 in of_smallest))
+			of_smallest[$2] = $4
+		else if ($4 > of_smallest[$2] * 1.03)
+			verdict = "FAIL grows with the TD"
 	}
 	goal = $5 ? $5 : ""
 	if (goal != "" && verdict == "")
@@ -52,7 +61,7 @@ FNR == 1 {
 		failed++
 	else
 		passed++
-	printf "%-42s %5d %10.1f %10s %8s %6s  %s\n", $2 == what ? "" : $2, $3, $4, last[key],
+	printf "%-52s %5d %10.1f %10s %8s %6s  %s\n", $2 == what ? "" : $2, $3, $4, last[key],
 		change, goal, verdict
 	what = $2
 	delete last[key]

@@ -710,7 +710,7 @@ static void measure_streams(struct bench *b)
 	end_session(b);
 }
 
-/* The only part that grows with the TD is the dirty log. */
+/* What a TD takes by its size before it is exported; tdx_mig_count_size has the rest. */
 static void measure_log(struct bench *b)
 {
 	struct kvm_userspace_memory_region2 region = {

@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How many instructions the migration of a TD takes in the kernel, without those
- * of the TDX module.
- *
- * Takes a machine with one CPU whose TSC counts instructions and nothing else,
- * e.g. QEMU with -icount, and the software TDX platform, which tells how many of
- * them are its own.  Each figure is the least of some samples, as an interrupt can
- * only add to it: no other CPU is there that could.  It is that of a system call,
- * from its first instruction in the library to the last.
+ * How many instructions the migration of a page takes in the kernel, without those
+ * of the TDX module, see tdx_count.h.  Each figure is the least of some samples.
  */
 #include <linux/bitops.h>
-#include <sys/sysinfo.h>
 
 #include "kvm_util.h"
 #include "processor.h"
-#include "tdx_bench.h"
+#include "tdx_count.h"
 #include "tdx_mig_postcopy.h"
 #include "tdx_mig_util.h"
 
@@ -56,18 +49,11 @@ enum {
 	NR_ROWS
 };
 
-/* Of a span; the trace of another program may count the same by the number of the span. */
-struct count {
-	u64 nr;
-	u64 of_span;
-	u64 span;
-};
-
 static struct row {
 	const char *what;
 	/* For the largest batch that is measured. */
 	u64 goal;
-	struct count least[NR_BATCHES];
+	struct td_count least[NR_BATCHES];
 } rows[NR_ROWS] = {
 	[BLOCKW] = { "CLEAR_DIRTY_LOG, with TRACK", 100 },
 	[EXPORT_NEW] = { "EXPORT_MEM, page", 120 },
@@ -82,9 +68,9 @@ static struct row {
 	[TRACK] = { "EXPORT_TRACK" },
 };
 
-static void record(int row, int batch, struct count count)
+static void record(int row, int batch, struct td_count count)
 {
-	struct count *least = &rows[row].least[batch];
+	struct td_count *least = &rows[row].least[batch];
 
 	if (!least->nr || count.nr < least->nr)
 		*least = count;
@@ -99,10 +85,9 @@ static bool is_largest(const struct row *row, int batch)
 	return true;
 }
 
-/* One line each, with tabs, for those who compare. */
 static void print_report(void)
 {
-	const struct count *c;
+	const struct td_count *c;
 	int i, j;
 
 	for (i = 0; i < NR_ROWS; i++) {
@@ -110,80 +95,10 @@ static void print_report(void)
 			c = &rows[i].least[j];
 			if (!c->nr)
 				continue;
-			printf("count\t%s\t%lu\t%.1f\t%lu\t%lu\t%lu\n", rows[i].what,
-			       batches[j].nr, (double)c->nr / batches[j].nr,
-			       is_largest(&rows[i], j) ? rows[i].goal : 0, c->span, c->of_span);
+			td_count_print(rows[i].what, batches[j].nr, c,
+				       is_largest(&rows[i], j) ? rows[i].goal : 0);
 		}
 	}
-}
-
-/* For the trace: where KVM is. */
-static void print_symbols(void)
-{
-	FILE *f = fopen("/proc/kallsyms", "r");
-	char line[256];
-
-	TEST_ASSERT(f, "Cannot read the symbols of the kernel");
-	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, "[kvm"))
-			printf("symbol %s", line);
-	}
-	fclose(f);
-}
-
-/* -------------------------------------------------------------------- spans */
-
-static struct td_sim_trap trap;
-static u64 empty_span;
-
-/* The instructions between its beginning and its end, but for those of SEAMCALLs. */
-struct span {
-	struct td_sim_calls before;
-	u64 start;
-};
-
-/* NOPs that nobody else has, for the trace. */
-#define MARK_BEGIN	".byte 0x0f, 0x1f, 0x80, 0x42, 0x78, 0x64, 0x74"
-#define MARK_END	".byte 0x0f, 0x1f, 0x80, 0x45, 0x78, 0x64, 0x74"
-
-static void span_begin(struct span *s)
-{
-	td_sim_read_calls(&s->before);
-	asm volatile(MARK_BEGIN : : : "memory");
-	s->start = rdtsc();
-}
-
-static struct count span_end(const struct span *s)
-{
-	struct td_sim_calls after;
-	struct count c;
-	static u64 nr;
-	u64 end;
-
-	end = rdtsc();
-	asm volatile(MARK_END : : : "memory");
-
-	td_sim_read_calls(&after);
-	c.nr = end - s->start - td_sim_cycles_between(&s->before, &after, &trap) - empty_span;
-	c.of_span = c.nr;
-	c.span = ++nr;
-	return c;
-}
-
-static void calibrate(void)
-{
-	u64 least = -1UL;
-	struct span s;
-	int i;
-
-	td_sim_read_trap(&trap);
-	for (i = 0; i < NR_SAMPLES; i++) {
-		span_begin(&s);
-		least = min(least, span_end(&s).nr);
-	}
-	empty_span = least;
-	printf("# Left out: %lu instructions of a SEAMCALL with interrupts enabled, %lu disabled\n",
-	       trap.irqs_on, trap.irqs_off);
 }
 
 /* ------------------------------------------------------------------- the TD */
@@ -241,16 +156,16 @@ static void create_td(struct test *t)
 	enable_log(t->vm);
 }
 
-static struct count count_writes(struct test *t, u64 first, u64 nr)
+static struct td_count count_writes(struct test *t, u64 first, u64 nr)
 {
-	struct count count;
-	struct span s;
+	struct td_count count;
+	struct td_span s;
 	int ret;
 
 	*t->order = (struct order) { .first = first, .count = nr };
-	span_begin(&s);
+	td_span_begin(&s);
 	ret = __vcpu_run(t->vcpu);
-	count = span_end(&s);
+	count = td_span_end(&s);
 	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_RUN, ret));
 	TEST_ASSERT_EQ(get_ucall(t->vcpu, NULL), UCALL_SYNC);
 	return count;
@@ -272,16 +187,16 @@ static void fill_gpa_list(struct td_mig_stream *s, u64 first, u64 nr)
 					      TDX_MIG_GPA_OP_MIGRATE);
 }
 
-static struct count count_cmd(struct td_mig_stream *s, u32 id, u64 nr)
+static struct td_count count_cmd(struct td_mig_stream *s, u32 id, u64 nr)
 {
-	struct count count;
-	struct span span;
+	struct td_count count;
+	struct td_span span;
 	u64 hw_error;
 	int ret;
 
-	span_begin(&span);
+	td_span_begin(&span);
 	ret = __td_mig_cmd_nr(s, id, &nr, &hw_error);
-	count = span_end(&span);
+	count = td_span_end(&span);
 	TEST_ASSERT(!ret, "Command %u failed, errno %d (%s), hw_error 0x%lx", id, errno,
 		    strerror(errno), hw_error);
 	return count;
@@ -289,8 +204,8 @@ static struct count count_cmd(struct td_mig_stream *s, u32 id, u64 nr)
 
 /* The instructions of a bundle on both sides. */
 struct bundle_count {
-	struct count export;
-	struct count import;
+	struct td_count export;
+	struct td_count import;
 };
 
 static struct bundle_count send_bundle(struct test *t, u64 first, u64 nr)
@@ -324,17 +239,17 @@ static void send_batches(struct test *t, int export_row, int import_row)
 	}
 }
 
-static struct count count_clear(struct test *t, u64 first, u64 nr)
+static struct td_count count_clear(struct test *t, u64 first, u64 nr)
 {
 	unsigned long bitmap[512 / BITS_PER_LONG] = {};
-	struct span s;
+	struct td_span s;
 	u64 i;
 
 	for (i = 0; i < nr; i++)
 		__set_bit(i, bitmap);
-	span_begin(&s);
+	td_span_begin(&s);
 	kvm_vm_clear_dirty_log(t->vm, MEM_SLOT, bitmap, first, max(nr, MIN_SPACING));
-	return span_end(&s);
+	return td_span_end(&s);
 }
 
 /* Make all pages of samples clean: block them, and track that once for each call. */
@@ -363,7 +278,7 @@ static void next_epoch(struct test *t)
 
 static void first_writes(struct test *t)
 {
-	struct count count;
+	struct td_count count;
 	u64 none = -1UL;
 	int i, j;
 
@@ -406,16 +321,16 @@ static void count_rounds(struct test *t)
 
 /* --------------------------------------------------------------- post-copy */
 
-static struct count count_missing_page(struct test *t, u64 page)
+static struct td_count count_missing_page(struct test *t, u64 page)
 {
 	struct kvm_vcpu *vcpu = t->d.vcpus[0];
-	struct count count;
-	struct span s;
+	struct td_count count;
+	struct td_span s;
 	int ret;
 
-	span_begin(&s);
+	td_span_begin(&s);
 	ret = __vcpu_run(vcpu);
-	count = span_end(&s);
+	count = td_span_end(&s);
 	TEST_ASSERT(td_is_missing_page(vcpu, ret), "KVM_RUN returned %d, errno %d, exit %s", ret,
 		    errno, exit_reason_str(vcpu->run->exit_reason));
 	TEST_ASSERT_EQ(vcpu->run->memory_fault.gpa, MEM_GPA + page * PAGE_SIZE);
@@ -426,7 +341,7 @@ static struct count count_missing_page(struct test *t, u64 page)
 static void miss_pages(struct test *t)
 {
 	struct bundle_count c;
-	struct count run;
+	struct td_count run;
 	u64 page;
 
 	*t->order = (struct order) { .first = SPARE_PAGES, .count = NR_SAMPLES + 1 };
@@ -460,9 +375,8 @@ int main(int argc, char *argv[])
 
 	TEST_REQUIRE(td_sim_has_accounts());
 	TEST_REQUIRE(kvm_has_tdx_mig());
-	TEST_ASSERT(get_nprocs() == 1, "Other CPUs would be counted, too");
 
-	calibrate();
+	td_count_init();
 	td_sim_set_null_cipher(true);
 	create_td(&t);
 	count_rounds(&t);
@@ -471,7 +385,6 @@ int main(int argc, char *argv[])
 	td_sim_set_null_cipher(false);
 
 	print_report();
-	if (argc > 1 && !strcmp(argv[1], "-s"))
-		print_symbols();
+	td_count_end(argc > 1 && !strcmp(argv[1], "-s"));
 	return 0;
 }
