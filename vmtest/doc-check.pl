@@ -302,7 +302,48 @@ my %cost = (
 	"The same with its export at the source and its import" =>
 		"missing page, with its export and import",
 	"EXPORT_TRACK, an epoch token" => "EXPORT_TRACK",
+	"EXPORT_TRACK, an epoch token or the start token" => "EXPORT_TRACK, start token",
+	"EXPORT_PAUSE" => "EXPORT_PAUSE",
+	"EXPORT_STATE_TD" => "EXPORT_STATE_TD",
+	"EXPORT_STATE_VP" => "EXPORT_STATE_VP",
+	"KVM_TDX_MIG_GET_VCPU_STATE" => "KVM_TDX_MIG_GET_VCPU_STATE",
+	"IMPORT_TRACK" => "IMPORT_TRACK, start token",
+	"IMPORT_STATE_TD" => "IMPORT_STATE_TD",
+	"IMPORT_STATE_VP" => "IMPORT_STATE_VP",
+	"KVM_TDX_MIG_SET_VCPU_STATE" => "KVM_TDX_MIG_SET_VCPU_STATE",
+	"IMPORT_COMMIT" => "IMPORT_COMMIT",
+	"IMPORT_END, which the TD need not wait for" => "IMPORT_END",
+	"A round without dirty pages, dirty rings" => "round without dirty pages, dirty rings",
+	"A round without dirty pages, bitmap" => "round without dirty pages, bitmap",
+	"A blackout without dirty pages, source" => "blackout without dirty pages, source",
+	"A blackout without dirty pages, destination" =>
+		"blackout without dirty pages, destination",
 );
+# Of the formula, both sides.
+my %formula = (
+	"T, the TD" => "per TD",
+	"S, a vCPU that has to be stopped" => "per vCPU that is stopped",
+	"V, a vCPU of a stream" => "per vCPU of a stream",
+	"B, a bundle of a stream" => "per bundle of a stream",
+	"P, a page of a stream" => "per page of a stream",
+	"System calls of the TD" => "ioctls per TD",
+	"System calls of a vCPU" => "ioctls per vCPU",
+	"SEAMCALLs of the TD" => "SEAMCALLs per TD",
+	"SEAMCALLs of a vCPU" => "SEAMCALLs per vCPU",
+);
+# The longest time with a lock held, by what is done.
+my %holds = (
+	"KVM_CLEAR_DIRTY_LOG" => "CLEAR_DIRTY_LOG",
+	"EXPORT_ABORT" => "EXPORT_ABORT",
+	"EXPORT_MEM" => "EXPORT_MEM",
+	"IMPORT_MEM" => "IMPORT_MEM",
+	"the blackout, source" => "blackout, source",
+	"the blackout, destination" => "blackout, destination",
+);
+while (my ($row, $what) = each %formula) {
+	$cost{$row} = [ "blackout, source, $what", "blackout, destination, $what" ];
+}
+$cost{"mmu_lock for write: $_"} = "mmu_lock held for write, $holds{$_}" for keys %holds;
 my %counts;
 open my $counts, '<', dirname($0) . "/counts.list" or die "counts.list: $!\n";
 while (<$counts>) {
@@ -311,7 +352,7 @@ while (<$counts>) {
 for my $row (sort keys %cost) {
 	my ($said) = $text{$COST} =~ /^  \Q$row\E  +([\d,]+(?: +[\d,]+)*)$/m;
 	my @said = map { s/,//gr } split ' ', $said // '';
-	my @is = @{$counts{$cost{$row}} // []};
+	my @is = map { @{$counts{$_} // []} } ref $cost{$row} ? @{$cost{$row}} : $cost{$row};
 	# Of events, the first of the equal figures of some batches.
 	my @f = !@said || !@is ? "is in one of them alone" :
 		map { abs($said[$_] - $is[$_]) > $is[$_] * 0.05 ? "says $said[$_], is $is[$_]" : () }
