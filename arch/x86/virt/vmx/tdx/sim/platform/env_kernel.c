@@ -12,6 +12,7 @@
 #include <linux/random.h>
 #include <linux/smp.h>
 #include <linux/string.h>
+#include <linux/time64.h>
 #include <linux/topology.h>
 #include <asm/apic.h>
 #include <asm/archrandom.h>
@@ -25,8 +26,17 @@
 #define APIC_IRR_REGS		8
 #define APIC_REG_STRIDE		0x10
 
+/*
+ * How long an interrupt may go unnoticed.  An emulator reads the local APIC under a lock
+ * that all its CPUs share, and takes longer for it than a leaf for an entry of a list
+ * that the null cipher copies: with a look at it for each entry, two CPUs would mostly
+ * wait for each other.  To encrypt a page takes longer than this.
+ */
+#define POLL_INTERVAL_US	50
+
 static DEFINE_PER_CPU(bool, sim_caller_irqs);
 static DEFINE_PER_CPU(u16, sim_leaf);
+static DEFINE_PER_CPU(u64, sim_next_poll);
 
 /* Test knob: every n-th poll finds an interrupt pending; 0 is off. */
 static u32 interrupt_every;
@@ -124,6 +134,18 @@ unsigned int tdx_sim_host_package(void)
 	return topology_logical_package_id(raw_smp_processor_id());
 }
 
+/* Is it time to look at the local APIC again? */
+static bool is_poll_due(void)
+{
+	u64 now = rdtsc();
+
+	if (now < this_cpu_read(sim_next_poll))
+		return false;
+
+	this_cpu_write(sim_next_poll, now + tsc_khz * POLL_INTERVAL_US / USEC_PER_MSEC);
+	return true;
+}
+
 bool tdx_sim_host_interrupt_pending(void)
 {
 	int i;
@@ -131,7 +153,7 @@ bool tdx_sim_host_interrupt_pending(void)
 	if (is_nth(&interrupt_polls, READ_ONCE(interrupt_every)) || sim_fail_by_interrupt())
 		return true;
 
-	if (!this_cpu_read(sim_caller_irqs))
+	if (!this_cpu_read(sim_caller_irqs) || !is_poll_due())
 		return false;
 
 	for (i = 0; i < APIC_IRR_REGS; i++) {
