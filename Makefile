@@ -29,7 +29,7 @@
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make count        count the instructions of a migration in KVM, and compare
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1
-#                     to see in which functions they are)
+#                     to see in which functions and under which locks they are)
 #   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
 #   make test-debug   the same under KASAN, lockdep and friends
 #   make conformance  replay the traces of the real module on the module model

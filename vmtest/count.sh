@@ -8,8 +8,9 @@
 #
 # Usage: count.sh OBJDIR
 # Environment: UPDATE=1 accepts the figures; TRACE=1 also tells in which functions they
-# are spent, and traces them to do so, which takes longer; SLOW=n multiplies the time
-# limit.
+# are spent, and under which locks, and what follows for several streams.  It traces them
+# to do so, which takes longer, and fails if a stream acquires locks of others more often
+# than locks.list says.  SLOW=n multiplies the time limit.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -18,6 +19,7 @@ run=$BUILD/run-count
 list=$TOP/vmtest/counts.list
 picture=$TOP/Documentation/virt/kvm/tdx-migration-cost.svg
 seconds=$((300 * ${SLOW:-1}))
+ret=0
 mkdir -p "$tests"
 
 programs=(tdx_mig_count tdx_mig_count_blackout tdx_mig_count_size)
@@ -55,7 +57,8 @@ unlock=$(address_of _raw_write_unlock)
 export DEVICES="-plugin"$'\n'"$tests/hold.so,out=$tests/hold,lock=$lock,unlock=$unlock"
 if [ -n "${TRACE:-}" ]; then
 	build_plugin trace
-	DEVICES+=$'\n'"-plugin"$'\n'"$tests/trace.so,out=$tests/trace"
+	awk -f "$TOP/vmtest/locks.awk" "$obj/System.map" >"$tests/locks"
+	DEVICES+=$'\n'"-plugin"$'\n'"$tests/trace.so,out=$tests/trace,locks=$tests/locks"
 fi
 
 say "booting the machine; this takes a minute"
@@ -103,7 +106,10 @@ awk -f "$TOP/vmtest/count-picture.awk" "$list" | cmp -s - "$picture" ||
 	die "$picture is not that of $list" "make count UPDATE=1 draws it"
 if [ -n "${TRACE:-}" ]; then
 	grep '^symbol ' "$run/results.log" >"$run/symbols"
-	"$TOP/vmtest/trace.pl" "$run/counts" "$tests/trace" "$obj/System.map" "$run/symbols"
+	"$TOP/vmtest/trace.pl" "$run/counts" "$tests/trace" "$obj/System.map" "$run/symbols" "$run/locks"
+	echo
+	awk -f "$TOP/vmtest/scaling.awk" "$TOP/vmtest/locks.list" "$run/locks" "$run/counts" || ret=1
 	echo
 fi
-awk -v made_by="$made_by" -f "$TOP/vmtest/counts.awk" "$list" <(cat "$run/counts" "$run/figures")
+awk -v made_by="$made_by" -f "$TOP/vmtest/counts.awk" "$list" <(cat "$run/counts" "$run/figures") || ret=1
+exit $ret

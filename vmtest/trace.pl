@@ -1,11 +1,16 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0
-# Which functions the instructions of a migration are spent in: for each figure of
-# tdx_mig_count at its largest batch, what a trace of the same span has counted, beside
-# what the program has, and the functions that matter.
+# Which functions the instructions of a migration are spent in, and which locks are held
+# meanwhile.  For each figure of tdx_mig_count at its largest batch: what a trace of the
+# same span has counted, beside what the program has, and the functions that matter.  For
+# that batch and for one of 64: each lock, how often a call acquires it, the instructions
+# per page with the lock held, and the function that acquires it; and the functions that
+# have atomic instructions, with their number per page.
 #
-# Usage: trace.pl COUNTS TRACE SYSTEM-MAP SYMBOLS
-# COUNTS and SYMBOLS are lines of the program, TRACE those of trace.c.
+# Usage: trace.pl COUNTS TRACE SYSTEM-MAP SYMBOLS LOCKS
+# COUNTS and SYMBOLS are lines of the program, TRACE those of trace.c.  LOCKS is written,
+# with a line for each lock, separated by tabs: figure, batch, kind, function, how often,
+# instructions of the call.
 use strict;
 use warnings;
 # All machines here have 64 bits.
@@ -14,7 +19,7 @@ no warnings 'portable';
 # Percent of all below which a function is not worth a line.
 use constant LEAST => 2;
 
-my ($counts, $trace, $system_map, $symbols) = @ARGV;
+my ($counts, $trace, $system_map, $symbols, $locks) = @ARGV;
 
 sub lines_of {
 	my ($file) = @_;
@@ -27,7 +32,7 @@ my (@rows, %wanted);
 for (lines_of($counts)) {
 	my (undef, $what, $batch, undef, undef, $span, $of_span) = split /\t/;
 	# The batches of a figure ascend.
-	pop @rows if @rows && $rows[-1]{what} eq $what;
+	pop @rows if @rows && $rows[-1]{what} eq $what && $rows[-1]{batch} != 64;
 	push @rows, { what => $what, batch => $batch, span => $span, of_span => $of_span };
 }
 $wanted{$_->{span}} = 1 for @rows;
@@ -51,22 +56,66 @@ sub function_at {
 }
 
 # The first span is empty, but for what each has.
-my (%total, %by_function);
+my (%total, %by_function, %atomic, %by_lock);
 open my $f, '<', $trace or die "$trace: $!\n";
 while (<$f>) {
-	my ($span, $pc, $count) = split;
+	if (my ($span, $kind, $site, $acquired, $count) = /^lock (\S+) (\S+) (\S+) (\S+) (\S+)/) {
+		next if !$wanted{$span};
+		my $lock = $by_lock{$span}{"$kind " . function_at(hex $site)} //= {};
+		$lock->{acquired} += $acquired;
+		$lock->{count} += $count;
+		next;
+	}
+	my ($span, $pc, $count, $is_atomic) = split;
 	$total{$span} += $count;
-	$by_function{$span}{function_at(hex $pc)} += $count if $wanted{$span};
+	next if !$wanted{$span};
+	my $function = function_at(hex $pc);
+	$by_function{$span}{$function} += $count;
+	$atomic{$span}{$function} += $count if $is_atomic;
 }
 
-for my $row (@rows) {
-	my $all = $total{$row->{span}} - $total{1};
+sub print_functions {
+	my ($row, $all) = @_;
 	my $of = $by_function{$row->{span}};
 
-	printf "\n%s, batch of %d: %d instructions in the trace, %d by the TSC\n", $row->{what},
-		$row->{batch}, $all, $row->{of_span};
 	for (sort { $of->{$b} <=> $of->{$a} || $a cmp $b } keys %$of) {
 		last if $of->{$_} * 100 < LEAST * $all;
 		printf "%12.1f %5.1f %%  %s\n", $of->{$_} / $row->{batch}, $of->{$_} * 100 / $all, $_;
 	}
+}
+
+open my $out, '>', $locks or die "$locks: $!\n";
+
+sub print_locks {
+	my ($row) = @_;
+	my $of = $by_lock{$row->{span}};
+
+	for (sort { $of->{$b}{count} <=> $of->{$a}{count} || $a cmp $b } keys %$of) {
+		my ($kind, $function) = split / /;
+		printf "%12.1f held, %4d times: %s\n", $of->{$_}{count} / $row->{batch},
+			$of->{$_}{acquired}, $_;
+		print $out join("\t", $row->{what}, $row->{batch}, $kind, $function,
+			$of->{$_}{acquired}, $of->{$_}{count}), "\n";
+	}
+}
+
+sub print_atomic {
+	my ($row) = @_;
+	my $of = $atomic{$row->{span}};
+
+	for (sort { $of->{$b} <=> $of->{$a} || $a cmp $b } keys %$of) {
+		printf "%12.3f atomic: %s\n", $of->{$_} / $row->{batch}, $_;
+	}
+}
+
+for my $i (0 .. $#rows) {
+	my $row = $rows[$i];
+	my $all = $total{$row->{span}} - $total{1};
+	my $is_largest = $i == $#rows || $rows[$i + 1]{what} ne $row->{what};
+
+	printf "\n%s, batch of %d: %d instructions in the trace, %d by the TSC\n", $row->{what},
+		$row->{batch}, $all, $row->{of_span};
+	print_functions($row, $all) if $is_largest;
+	print_locks($row);
+	print_atomic($row);
 }
