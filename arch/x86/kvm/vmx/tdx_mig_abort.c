@@ -241,7 +241,7 @@ int tdx_mig_export_abort(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	mig->exported = false;
 	WRITE_ONCE(mig->paused, false);
 	tdx_mig_set_phase(kvm, TDX_MIG_NONE);
-	kvm->arch.pre_fault_allowed = true;
+	WRITE_ONCE(kvm->arch.pre_fault_allowed, true);
 
 	return 0;
 }

@@ -110,7 +110,7 @@ int tdx_mig_export_pause(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 	WRITE_ONCE(kvm_tdx->mig->paused, true);
 
 	/* Pages cannot be added any more, neither on demand nor in advance. */
-	kvm->arch.pre_fault_allowed = false;
+	WRITE_ONCE(kvm->arch.pre_fault_allowed, false);
 	tdx_mig_set_phase(kvm, TDX_MIG_PAUSED_EXPORT);
 
 	return 0;

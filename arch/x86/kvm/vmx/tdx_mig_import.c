@@ -332,7 +332,7 @@ static void tdx_mig_import_go_live(struct kvm *kvm)
 	smp_store_release(&to_kvm_tdx(kvm)->state, TD_STATE_RUNNABLE);
 	/* TD_STATE_RUNNABLE must be set before 'pre_fault_allowed' */
 	smp_wmb();
-	kvm->arch.pre_fault_allowed = true;
+	WRITE_ONCE(kvm->arch.pre_fault_allowed, true);
 }
 
 /* Only userspace knows whether a page that is missing will still come. */

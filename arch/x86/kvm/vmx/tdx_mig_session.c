@@ -92,7 +92,7 @@ void tdx_mig_lose_export(struct kvm *kvm)
 	 * The phase keeps out the vCPUs that come later, but not those that are on
 	 * their way into the guest.  And nobody must add pages.
 	 */
-	kvm->arch.pre_fault_allowed = false;
+	WRITE_ONCE(kvm->arch.pre_fault_allowed, false);
 	kvm_make_all_cpus_request(kvm, KVM_REQ_VM_DEAD);
 }
 
