@@ -31,7 +31,8 @@
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1
 #                     to see in which functions and under which locks they are)
 #   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
-#   make test-debug   the same under KASAN, lockdep and friends
+#   make test-debug   the same under KASAN, lockdep and friends, and once more under
+#                     KCSAN; says what they had on (CHECKERS=debug or kcsan for one)
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
 #   make series       the three series as mails in build/series
@@ -54,12 +55,14 @@ BUILD	:= $(CURDIR)/build
 LINUX	?= $(BUILD)/base
 QEMU	?= $(BUILD)/qemu-base
 TEST	?=
+CHECKERS ?=
 MACHINE ?= intel
 PROFILE ?=
 export BUILD MACHINE PROFILE
 
 KERNEL	:= $(BUILD)/kernel
 DEBUG	:= $(BUILD)/kernel-debug
+KCSAN	:= $(BUILD)/kernel-kcsan
 FUZZ	:= $(BUILD)/kernel-fuzz
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
@@ -107,13 +110,24 @@ kill: kernel
 mutate-driver: kernel
 	@vmtest/mutate_driver.sh $(KERNEL)
 
+# The sources that the series brings or edits, but for the tests.
+PRODUCT = $(sort $(filter-out $(wildcard arch/x86/kvm/vmx/*_kunit*),$(wildcard arch/x86/kvm/*/*.c arch/x86/virt/vmx/tdx/*.c)) \
+	$(shell sed -n 's,^+++ b/\([^\t]*[.]c\)$$,\1,p' patches/product/*.patch))
+# $(call instrument,KCSAN_SANITIZE): arguments of the kernel's make that set that variable for
+# their objects, by their paths, and for no other.
+instrument = $(1)=$$($(1)_$$(obj)/$$(target-stem).o)n \
+	$(patsubst %.c,$(1)_%.o=y,$(PRODUCT:virt/kvm/%=arch/x86/kvm/../../../virt/kvm/%))
+
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.
 test-debug: export KERNEL_OPTIONS = no5lvl
 test-debug: tree
-	@vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
+	@[ "$(CHECKERS)" = kcsan ] || vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
-	@SLOW=8 vmtest/test.sh $(DEBUG) "$(TEST)"
+	@[ "$(CHECKERS)" = debug ] || vmtest/kernel.sh $(KCSAN) "the kernel with KCSAN" \
+		'bzImage modules $(call instrument,KCSAN_SANITIZE)' -- \
+		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/kcsan.config
+	@vmtest/debug.sh "$(TEST)" $(or $(CHECKERS),debug kcsan)
 
 # The objects that tell which of their places are reached, by their names in arch/x86/kvm.
 FUZZ_GUIDES := $(patsubst arch/x86/kvm/%.c,%,$(filter-out %kunit%,$(wildcard arch/x86/kvm/*/*.c))) vmx/tdx mmu/mmu mmu/tdp_mmu lapic \
@@ -207,6 +221,6 @@ qemu-check: qemu tree
 	@vmm/qemu/check.sh $(QEMU) $(LINUX)
 
 clean:
-	rm -rf $(BUILD)/kernel $(BUILD)/kernel-debug $(BUILD)/tree $(BUILD)/tree.new \
+	rm -rf $(BUILD)/kernel $(BUILD)/kernel-* $(BUILD)/tree $(BUILD)/tree.new \
 		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/mutate $(BUILD)/run* $(BUILD)/migtd $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
 		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests

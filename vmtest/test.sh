@@ -4,7 +4,8 @@
 #
 # Usage: test.sh OBJDIR [TESTS]   TESTS: names of the machine's list, a word each
 # Environment: SLOW=n multiplies the limits of tests, MACHINE=intel|amd,
-#	PROFILE=the version of the TDX module that the platform has.
+#	PROFILE=the version of the TDX module that the platform has,
+#	RUN_NAME=a word for the folder of the run.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -16,13 +17,13 @@ suffix=${only:+-$only}
 case ${MACHINE:-intel} in
 intel)
 	list=$TOP/vmtest/tests.list
-	run=$BUILD/run${PROFILE:+-$PROFILE}$suffix
+	run=$BUILD/run${RUN_NAME:+-$RUN_NAME}${PROFILE:+-$PROFILE}$suffix
 	options=("tdxsim=on${PROFILE:+,profile=$PROFILE}")
 	;;
 amd)
 	[ -z "${PROFILE:-}" ] || die "a machine with an AMD CPU has no TDX module, so no PROFILE=$PROFILE"
 	list=$TOP/vmtest/amd.list
-	run=$BUILD/run-amd$suffix
+	run=$BUILD/run${RUN_NAME:+-$RUN_NAME}-amd$suffix
 	options=(vmtest.kvm=kvm-amd)
 	export VENDOR=AuthenticAMD CPUS=1
 	;;
