@@ -33,6 +33,9 @@
 #   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
 #   make test-debug   the same under KASAN, lockdep and friends, and once more under
 #                     KCSAN; says what they had on (CHECKERS=debug or kcsan for one)
+#   make coverage     which lines and branches of the series the tests reach, and
+#                     which they do not (BOOTS=names of some boots, or TEST=names of
+#                     some tests, add to what was counted before)
 #   make conformance  replay the traces of the real module on the module model
 #   make static       sparse, W=1 and checkpatch on the new files
 #   make series       the three series as mails in build/series
@@ -55,6 +58,7 @@ BUILD	:= $(CURDIR)/build
 LINUX	?= $(BUILD)/base
 QEMU	?= $(BUILD)/qemu-base
 TEST	?=
+BOOTS	?=
 CHECKERS ?=
 MACHINE ?= intel
 PROFILE ?=
@@ -64,10 +68,11 @@ KERNEL	:= $(BUILD)/kernel
 DEBUG	:= $(BUILD)/kernel-debug
 KCSAN	:= $(BUILD)/kernel-kcsan
 FUZZ	:= $(BUILD)/kernel-fuzz
+COVERAGE := $(BUILD)/kernel-coverage
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill mutate-driver test-debug bench count conformance static series series-check stack unstack rebase \
+.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill mutate-driver test-debug coverage bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -113,7 +118,7 @@ mutate-driver: kernel
 # The sources that the series brings or edits, but for the tests.
 PRODUCT = $(sort $(filter-out $(wildcard arch/x86/kvm/vmx/*_kunit*),$(wildcard arch/x86/kvm/*/*.c arch/x86/virt/vmx/tdx/*.c)) \
 	$(shell sed -n 's,^+++ b/\([^\t]*[.]c\)$$,\1,p' patches/product/*.patch))
-# $(call instrument,KCSAN_SANITIZE): arguments of the kernel's make that set that variable for
+# $(call instrument,GCOV_PROFILE): arguments of the kernel's make that set that variable for
 # their objects, by their paths, and for no other.
 instrument = $(1)=$$($(1)_$$(obj)/$$(target-stem).o)n \
 	$(patsubst %.c,$(1)_%.o=y,$(PRODUCT:virt/kvm/%=arch/x86/kvm/../../../virt/kvm/%))
@@ -128,6 +133,12 @@ test-debug: tree
 		'bzImage modules $(call instrument,KCSAN_SANITIZE)' -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/kcsan.config
 	@vmtest/debug.sh "$(TEST)" $(or $(CHECKERS),debug kcsan)
+
+coverage: tree
+	@vmtest/deps.sh coverage
+	@vmtest/kernel.sh $(COVERAGE) "the kernel that counts lines" 'bzImage modules $(call instrument,GCOV_PROFILE)' -- \
+		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/coverage.config
+	@vmtest/coverage.sh $(COVERAGE) $(LINUX) "$(BOOTS)" "$(TEST)"
 
 # The objects that tell which of their places are reached, by their names in arch/x86/kvm.
 FUZZ_GUIDES := $(patsubst arch/x86/kvm/%.c,%,$(filter-out %kunit%,$(wildcard arch/x86/kvm/*/*.c))) vmx/tdx mmu/mmu mmu/tdp_mmu lapic \
@@ -221,6 +232,6 @@ qemu-check: qemu tree
 	@vmm/qemu/check.sh $(QEMU) $(LINUX)
 
 clean:
-	rm -rf $(BUILD)/kernel $(BUILD)/kernel-* $(BUILD)/tree $(BUILD)/tree.new \
+	rm -rf $(BUILD)/kernel $(BUILD)/kernel-* $(BUILD)/coverage $(BUILD)/tree $(BUILD)/tree.new \
 		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/mutate $(BUILD)/run* $(BUILD)/migtd $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
 		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests

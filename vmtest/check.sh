@@ -86,16 +86,13 @@ qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" env QEMU=qemu-system-x
 # The same host, in which a TD moves.
 qemu_moves() { "$TOP/host/root.sh" && "$TOP/vmm/qemu/tests/run.sh" "$obj" smoke; }
 
-# What depends on the version of the TDX module, and a migration from end to end.
-core=(tdx_mig_dst_params_test tdx_mig_vcpu_test tdx_mig_bundle_interrupt_test tdx_mig_example_test
-	tdx_servtd_phase_test tdx_cpuid_test)
-
 part "the harness itself" tap "$TOP/vmtest/tests/run.sh"
 part "the host of QEMU, without a machine" tap "$TOP/vmtest/tests/host.sh"
 part "two hosts, without a machine" tap "$TOP/vmtest/tests/hosts.sh"
 part "the source and the series of QEMU, without a network" tap "$TOP/vmtest/tests/qemu.sh"
 part "the picture of the demo" tap "$TOP/vmtest/tests/picture.sh"
 part "images of TDs, good and bad" tap "$TOP/vmtest/tests/tdvf.sh"
+part "the report of what tests reach" tap "$TOP/vmtest/tests/coverage.sh"
 part "the check of the documents" tap "$TOP/vmtest/tests/documents.sh" "$BUILD/tree"
 part "the faults that the tests have to notice" tap "$TOP/vmtest/tests/mutants.sh" "$BUILD/tree"
 part "the module model: unit tests and conformance" \
@@ -104,7 +101,7 @@ part "the module model: 20 seconds of fuzzing" fuzz
 part "static checks" "$TOP/vmtest/static.sh" "$obj"
 part "the machine" "$TOP/vmtest/test.sh" "$obj"
 PROFILE=1.5.01 part "the machine with TDX module 1.5.01: migration" \
-	"$TOP/vmtest/test.sh" "$obj" "${core[*]}"
+	"$TOP/vmtest/test.sh" "$obj" "${core_tests[*]}"
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
 part "the instructions of a migration in KVM" "$TOP/vmtest/count.sh" "$obj"
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \

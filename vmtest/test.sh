@@ -5,7 +5,7 @@
 # Usage: test.sh OBJDIR [TESTS]   TESTS: names of the machine's list, a word each
 # Environment: SLOW=n multiplies the limits of tests, MACHINE=intel|amd,
 #	PROFILE=the version of the TDX module that the platform has,
-#	RUN_NAME=a word for the folder of the run.
+#	RUN_NAME=a word for the folder of the run, LAST_TEST=a line of the list to end with.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -39,6 +39,7 @@ build_init "$tests/init"
 lines_of "$list" | awk -v slow="$slow" -v only="$only" \
 	'BEGIN { only = " " only " " } only == "  " || index(only, " " $1 " ") { $2 *= slow; print }' \
 	>"$tests/tests.list"
+[ -z "${LAST_TEST:-}" ] || echo "$LAST_TEST" >>"$tests/tests.list"
 for name in $only; do
 	grep -q "^$name " "$tests/tests.list" || die "no test is called '$name'" \
 		"the names are:$(lines_of "$list" | awk '{ printf " %s", $1 }')"
