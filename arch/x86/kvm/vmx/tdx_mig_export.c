@@ -5,19 +5,14 @@
  */
 #include "tdx_mig_internal.h"
 
-/*
- * The buffers for a bundle of at most @nr pages, as the TDX module tells for each kind of
- * state.  Each stream has that many.
- */
-static struct tdx_state_pages tdx_mig_state_pages(struct tdx_mig_stream *stream,
-						  unsigned int nr)
+static struct tdx_state_pages tdx_mig_state_pages(struct tdx_mig_stream *stream)
 {
-	tdx_mig_fill_buf_list(stream, nr);
+	tdx_mig_fill_buf_list(stream, stream->nr_bufs);
 
 	return (struct tdx_state_pages) {
 		.mbmd = stream->mbmd,
 		.list = stream->buf_list,
-		.nr_pages = nr,
+		.nr_pages = stream->nr_bufs,
 	};
 }
 
@@ -37,9 +32,7 @@ static u64 tdx_mig_do_export_state_immutable(struct tdx_td *td,
 
 int tdx_mig_export_state_immutable(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
-	const struct tdx_sys_info_td_mig *td_mig = &tdx_get_sysinfo()->td_mig;
-	struct tdx_state_pages pages =
-		tdx_mig_state_pages(stream, td_mig->num_immutable_state_pages);
+	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
 	struct kvm *kvm = stream->kvm;
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	struct tdx_mig_call call = { .kvm = kvm };
@@ -133,8 +126,7 @@ static int tdx_mig_end_export_state(struct tdx_mig_stream *stream,
 
 int tdx_mig_export_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
-	const struct tdx_sys_info_td_mig *td_mig = &tdx_get_sysinfo()->td_mig;
-	struct tdx_state_pages pages = tdx_mig_state_pages(stream, td_mig->num_td_state_pages);
+	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
 	struct kvm *kvm = stream->kvm;
 	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err = 0;
@@ -163,8 +155,7 @@ int tdx_mig_export_state_td(struct tdx_mig_stream *stream, struct tdx_mig_cmd *c
 /* Runs on several streams at once, each of which has named another vCPU. */
 int tdx_mig_export_state_vp(struct tdx_mig_stream *stream, struct tdx_mig_cmd *cmd)
 {
-	const struct tdx_sys_info_td_mig *td_mig = &tdx_get_sysinfo()->td_mig;
-	struct tdx_state_pages pages = tdx_mig_state_pages(stream, td_mig->num_vp_state_pages);
+	struct tdx_state_pages pages = tdx_mig_state_pages(stream);
 	struct kvm *kvm = stream->kvm;
 	struct tdx_mig_call call = { .kvm = kvm };
 	struct kvm_vcpu *vcpu;
