@@ -166,10 +166,9 @@ static bool tdx_mig_is_shared(const struct tdx_mig_command *command,
  */
 static int tdx_mig_call_handler(struct tdx_mig_stream *stream,
 				const struct tdx_mig_command *command,
-				struct tdx_mig_cmd *cmd)
+				struct tdx_mig_cmd *cmd, bool shared)
 {
 	struct tdx_mig *mig = to_kvm_tdx(stream->kvm)->mig;
-	const bool shared = tdx_mig_is_shared(command, cmd);
 	enum tdx_mig_phase phase;
 	int r;
 
@@ -225,7 +224,7 @@ static int tdx_mig_run_command(struct tdx_mig_stream *stream,
 
 	r = tdx_mig_check_command(command, kvm_tdx);
 	if (!r)
-		r = tdx_mig_call_handler(stream, command, cmd);
+		r = tdx_mig_call_handler(stream, command, cmd, shared);
 
 	tdx_mig_unlock_session(kvm_tdx->mig, shared);
 
@@ -260,7 +259,7 @@ static int tdx_mig_run_stopped(struct tdx_mig_stream *stream,
 		goto out;
 	}
 
-	r = tdx_mig_call_handler(stream, command, cmd);
+	r = tdx_mig_call_handler(stream, command, cmd, false);
 
 	kvm_unlock_all_vcpus(kvm);
 out:

@@ -213,6 +213,13 @@ static int tdx_mig_import_vcpu(struct tdx_mig_stream *stream, struct kvm_vcpu *v
 
 	/* The vCPU was created already if the import has met contention before. */
 	if (tdx->state == VCPU_TD_STATE_UNINITIALIZED) {
+		/*
+		 * It was begun when the import failed on another stream, and has pages to be
+		 * reclaimed.
+		 */
+		if (tdx->vp.tdvpr_page)
+			return -EIO;
+
 		r = tdx_td_vcpu_create(vcpu);
 		if (r)
 			return r;
