@@ -21,6 +21,8 @@
 #                     carries out the one that was printed)
 #   make kill         the VMMs of a migration are killed before, in and after each
 #                     ioctl (TEST=name of one scenario); takes long
+#   make kexec        the kernel is replaced again and again while TDs migrate
+#                     (TIMES=n; SEED=n)
 #   make migtd        start a migration TD from a TDVF image (IMAGE=/path, or ours)
 #   make mutate-driver
 #                     put a fault after another into the driver: would the tests
@@ -72,7 +74,7 @@ COVERAGE := $(BUILD)/kernel-coverage
 SIM_MAKE := $(MAKE) --no-print-directory -C tools/testing/tdx-sim O=$(BUILD)/tdx-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill mutate-driver test-debug coverage bench count conformance static series series-check stack unstack rebase \
+.PHONY: help demo migtd check check-qemu host hosts tree kernel test kunit fail-nth fuzz-kvm kill kexec mutate-driver test-debug coverage bench count conformance static series series-check stack unstack rebase \
 	clean base deps sim-deps host-deps \
 	qemu qemu-deps qemu-base qemu-tree qemu-stack qemu-unstack qemu-rebase qemu-series qemu-check
 
@@ -122,6 +124,9 @@ PRODUCT = $(sort $(filter-out $(wildcard arch/x86/kvm/vmx/*_kunit*),$(wildcard a
 # their objects, by their paths, and for no other.
 instrument = $(1)=$$($(1)_$$(obj)/$$(target-stem).o)n \
 	$(patsubst %.c,$(1)_%.o=y,$(PRODUCT:virt/kvm/%=arch/x86/kvm/../../../virt/kvm/%))
+
+kexec: kernel
+	@vmtest/kexec.sh $(KERNEL)
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.

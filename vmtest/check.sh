@@ -103,6 +103,7 @@ part "the machine" "$TOP/vmtest/test.sh" "$obj"
 PROFILE=1.5.01 part "the machine with TDX module 1.5.01: migration" \
 	"$TOP/vmtest/test.sh" "$obj" "${core_tests[*]}"
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
+part "the kernel is replaced while TDs migrate" "$TOP/vmtest/kexec.sh" "$obj"
 part "the instructions of a migration in KVM" "$TOP/vmtest/count.sh" "$obj"
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \
 	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
