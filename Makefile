@@ -27,7 +27,8 @@
 #   make mutate-driver
 #                     put a fault after another into the driver: would the tests
 #                     notice? (MUTANTS=regex for some; N=n by lot, SEED=n;
-#                     LASTS=seconds; it goes on where it was) takes long
+#                     LASTS=seconds; WORKERS=n at a time; it goes on where it
+#                     was) takes long
 #   make bench        measure what a migration costs in KVM, beside the limits
 #   make count        count the instructions of a migration in KVM, and compare
 #                     them with the last ones (UPDATE=1 to accept them; TRACE=1

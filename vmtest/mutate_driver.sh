@@ -220,10 +220,15 @@ if [ -n "${N:-}" ]; then
 	say "${#names[@]} faults, SEED=$seed"
 fi
 
-"$TOP/vmtest/selftests.sh" "$base" "$tests"
-build_init "$tests/init"
 wrong=$(mutant check "$BUILD/tree" "$TOP/vmtest/tests.list" "$TOP/tools/testing/selftests/kvm/x86_64")
 [ -z "$wrong" ] || die "the list of faults does not fit:" "$wrong"
+
+for name in "${names[@]}"; do
+	part_of "$name" test
+done | lines_for >"$dir/lines"
+mapfile -t programs < <(programs_of "$dir/lines" | sed "s,^$tests/,,")
+[ "${#programs[@]}" -eq 0 ] || "$TOP/vmtest/selftests.sh" "$base" "$tests" "${programs[@]}"
+build_init "$tests/init"
 
 declare -A state
 todo=()
