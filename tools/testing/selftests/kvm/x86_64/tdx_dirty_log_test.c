@@ -305,12 +305,20 @@ TD_TEST(mapped_pages_stay_dirty_until_a_session_starts)
 	unsigned long bitmap[BITMAP_WORDS];
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm = create_td(TDX_TD_ATTR_MIGRATABLE, true, &vcpu);
+	struct td_mig m;
 
 	td_vcpu_run_to_sync(vcpu, 0);
 	enable_log(vm);
 	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
 	clear_log(vm, bitmap);
 	TEST_ASSERT_EQ(get_log(vm, bitmap), MEM_PAGES);
+
+	/* Then they can be blocked, and only such pages are sent. */
+	td_mig_init(&m, vm, &vcpu, 1, 1);
+	td_mig_export_immutable(&m);
+	clear_log(vm, bitmap);
+	TEST_ASSERT_EQ(export_logged(&m, bitmap), MEM_PAGES);
+	td_mig_free(&m);
 	kvm_vm_free(vm);
 }
 
