@@ -285,6 +285,8 @@ TD_TEST_F(served, finalized_td_takes_no_first_binding)
 	u64 hw_error;
 
 	td_launch(self->target);
+	/* Nor does a TD serve itself, which could run now. */
+	TD_EXPECT_ERRNO(EINVAL, bind_fd(self->target, self->target->fd));
 	TD_EXPECT_ERRNO(EBUSY, __td_migtd_bind(&self->m, self->target, 0, &hw_error));
 	TEST_ASSERT_EQ(hw_error & TDX_STATUS_MASK, TDX_OP_STATE_INCORRECT);
 	TD_EXPECT_ERRNO(EBUSY, __td_servtd_prebind(self->target, hash, 0, &hw_error));
