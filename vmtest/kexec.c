@@ -80,7 +80,8 @@ static void load_kernel(char *line, size_t size, unsigned int kexecs)
 	int kernel, initramfs;
 	size_t len = strlen(line);
 
-	if (mkdir(BOOT, 0755) || mount("boot", BOOT, "9p", MS_RDONLY, "trans=virtio,version=9p2000.L"))
+	if (mkdir(BOOT, 0755) ||
+	    mount("boot", BOOT, "9p", MS_RDONLY, "trans=virtio,version=9p2000.L"))
 		fail("the folder with the kernel: %s", strerror(errno));
 	kernel = open_boot_file(BOOT "/kernel");
 	initramfs = open_boot_file(BOOT "/initramfs");
