@@ -106,24 +106,31 @@ void md_next_field(enum md_context context, struct md_pos *pos)
 	md_advance(context, pos, pos->row->elements);
 }
 
-bool md_locate(const struct md_target *t, u64 id, struct md_field *f)
+/* The element at @pos, if there is one: the codes of a row may have gaps. */
+bool md_field_at(const struct md_target *t, const struct md_pos *pos, struct md_field *f)
+{
+	u32 offset;
+
+	f->row = pos->row;
+	f->id = pos->id;
+	if (md_is_cpuid(t->context, pos->id)) {
+		f->index = md_pos_cpuid_index(pos->id);
+		if (f->index == CPUID_NONE)
+			return false;
+		f->index = 2 * f->index + (pos->id & MD_CPUID_ELEMENT);
+		return true;
+	}
+	offset = md_code(pos->id) - md_code(pos->row->id);
+	f->index = offset / md_stride(pos->row);
+	/* The high half of a VMCS field is not a field of its own. */
+	return !(offset % md_stride(pos->row));
+}
+
+static bool md_locate(const struct md_target *t, u64 id, struct md_field *f)
 {
 	struct md_pos pos;
 
-	if (!md_seek(t->context, id, &pos))
-		return false;
-	f->row = pos.row;
-	f->id = pos.id;
-	if (md_is_cpuid(t->context, id)) {
-		f->index = md_pos_cpuid_index(id);
-		if (f->index == CPUID_NONE)
-			return false;
-		f->index = 2 * f->index + (id & MD_CPUID_ELEMENT);
-		return true;
-	}
-	f->index = (md_code(id) - md_code(pos.row->id)) / md_stride(pos.row);
-	/* The high half of a VMCS field is not a field of its own. */
-	return !((md_code(id) - md_code(pos.row->id)) % md_stride(pos.row));
+	return md_seek(t->context, id, &pos) && md_field_at(t, &pos, f);
 }
 
 static u8 *md_storage(const struct md_target *t, const struct md_field *f)

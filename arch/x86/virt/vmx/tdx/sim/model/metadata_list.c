@@ -84,7 +84,7 @@ static bool md_read_field(const struct md_dump *d, const struct md_pos *pos,
 	struct md_field f;
 	unsigned int i;
 
-	if (!md_locate(d->t, pos->id, &f))
+	if (!md_field_at(d->t, pos, &f))
 		return false;
 	for (i = 0; i < pos->row->elements; i++, f.index++) {
 		if (md_get(d->t, &f, &values[i]))
@@ -225,7 +225,7 @@ static u64 md_load_field(const struct md_load *l, const u64 *values, u64 mask)
 	u64 writable, err, old;
 	unsigned int i;
 
-	if (!md_locate(l->t, l->pos.id, &f))
+	if (!md_field_at(l->t, &l->pos, &f))
 		return SIM_METADATA_FIELD_ID_INCORRECT;
 	/* SYS fields tell about the peer and change nothing here. */
 	if (l->t->context == MD_CTX_SYS)

@@ -218,7 +218,7 @@ static inline u64 md_size_mask(u64 id)
 void md_first(enum md_context context, struct md_pos *pos);
 bool md_seek(enum md_context context, u64 id, struct md_pos *pos);
 void md_next_field(enum md_context context, struct md_pos *pos);
-bool md_locate(const struct md_target *t, u64 id, struct md_field *f);
+bool md_field_at(const struct md_target *t, const struct md_pos *pos, struct md_field *f);
 u64 md_get(const struct md_target *t, const struct md_field *f, u64 *value);
 u64 md_put(const struct md_target *t, const struct md_field *f, u64 value, u64 mask,
 	   bool check, u64 *old);
