@@ -119,30 +119,24 @@ static void migrate(struct test *t, bool return_it, struct td_blackout b[TD_NR_S
 	td_mig_dest_free(&t->t.d);
 }
 
-/* Of two runs of the same commands, the least of each: an interrupt adds to one only. */
-static void take_least(struct td_blackout *b, const struct td_blackout *other)
-{
-	int i;
-
-	for (i = 0; i < other->nr; i++) {
-		if (other->cmds[i].count.nr < b->cmds[i].count.nr)
-			b->cmds[i].count = other->cmds[i].count;
-	}
-}
-
 static void measure(int nr_vcpus, u64 nr_pages, int nr_streams, struct td_blackout b[TD_NR_SIDES])
 {
-	struct td_blackout first[TD_NR_SIDES] = {};
+	struct td_blackout others[TD_COUNT_RETURNS][TD_NR_SIDES] = {};
 	struct test t;
-	int i;
+	int i, side;
 
 	create_td(&t, nr_vcpus, nr_streams, nr_pages);
-	migrate(&t, true, first);
+	for (i = 0; i < TD_COUNT_RETURNS; i++) {
+		migrate(&t, true, others[i]);
+		td_blackout_shift(i);
+	}
 	migrate(&t, false, b);
 	kvm_vm_free(t.t.vm);
 
-	for (i = 0; i < TD_NR_SIDES; i++)
-		take_least(&b[i], &first[i]);
+	for (i = 0; i < TD_COUNT_RETURNS; i++) {
+		for (side = 0; side < TD_NR_SIDES; side++)
+			td_blackout_take_least(&b[side], &others[i][side]);
+	}
 }
 
 /* ------------------------------------------------------------------ formula */

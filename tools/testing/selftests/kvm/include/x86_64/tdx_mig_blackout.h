@@ -68,6 +68,19 @@ void td_blackout_token(struct td_count_mig *t, u64 flags, struct td_blackout b[T
 /* The last of it, so that the TD can run; and the end of the session. */
 void td_blackout_commit(struct td_count_mig *t, struct td_blackout b[TD_NR_SIDES]);
 
+/* That many times, a TD comes back and is migrated once more. */
+#define TD_COUNT_RETURNS	4
+
+/*
+ * Wait between two of these, or a tick of the kernel may come into the same command of each,
+ * as one takes as long as the other.
+ */
+void td_blackout_shift(int nr);
+/*
+ * Of two runs of the same commands, take the least of each: an interrupt, or pages that have
+ * to be allocated in another way, add to one of them only.
+ */
+void td_blackout_take_least(struct td_blackout *b, const struct td_blackout *other);
 u64 td_blackout_sum(const struct td_blackout *b, enum td_blackout_kind kind);
 u64 td_blackout_length(const struct td_blackout *b, int nr_streams);
 

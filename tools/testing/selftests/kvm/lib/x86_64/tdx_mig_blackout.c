@@ -154,10 +154,32 @@ void td_blackout(struct td_count_mig *t, gpa_t gpa, u64 nr_pages,
 
 void td_blackout_commit(struct td_count_mig *t, struct td_blackout b[TD_NR_SIDES])
 {
+	/* There is no way back from this, so let whoever else has to run do so before. */
+	usleep(5000);
 	record(&b[TD_DESTINATION], "IMPORT_COMMIT", TD_BY_TD, 0,
 	       td_count_cmd(&t->d.streams[0], KVM_TDX_MIG_IMPORT_COMMIT, 0, NULL));
 	/* The TD can run, and has to stop once more for this. */
 	b[TD_DESTINATION].end = td_count_cmd(&t->d.streams[0], KVM_TDX_MIG_IMPORT_END, 0, NULL);
+}
+
+void td_blackout_shift(int nr)
+{
+	/* Ticks are 10 ms apart, and commands are done in 2 ms: miss one of them at least. */
+	usleep((nr + 1) * 1700);
+}
+
+void td_blackout_take_least(struct td_blackout *b, const struct td_blackout *other)
+{
+	int i;
+
+	/* A session that ends by coming back has fewer commands. */
+	for (i = 0; i < min(b->nr, other->nr); i++) {
+		TEST_ASSERT(b->cmds[i].what == other->cmds[i].what &&
+			    b->cmds[i].stream == other->cmds[i].stream,
+			    "The commands are others");
+		if (other->cmds[i].count.nr < b->cmds[i].count.nr)
+			b->cmds[i].count = other->cmds[i].count;
+	}
 }
 
 u64 td_blackout_sum(const struct td_blackout *b, enum td_blackout_kind kind)
