@@ -47,11 +47,12 @@ FNR == 1 {
 		if (percent > most)
 			verdict = sprintf("FAIL more than %d %%", most)
 	}
-	# By the size of the TD, from the smallest on.
+	# By the size of the TD, from the smallest on, which has the fewest batches, and so the
+	# least chance of one that takes long.
 	if ($2 ~ /^mmu_lock held for write/) {
 		if (!($2 in of_smallest))
 			of_smallest[$2] = $4
-		else if ($4 > of_smallest[$2] * 1.03)
+		else if ($4 > of_smallest[$2] * 1.1)
 			verdict = "FAIL grows with the TD"
 	}
 	goal = $5 ? $5 : ""
