@@ -240,4 +240,4 @@ qemu-check: qemu tree
 clean:
 	rm -rf $(BUILD)/kernel $(BUILD)/kernel-* $(BUILD)/coverage $(BUILD)/tree $(BUILD)/tree.new \
 		$(BUILD)/tdx-sim $(BUILD)/tests $(BUILD)/mutate $(BUILD)/run* $(BUILD)/migtd $(BUILD)/host $(BUILD)/hosts $(BUILD)/series* $(BUILD)/bisect \
-		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check $(BUILD)/qemu-tests
+		$(BUILD)/qemu $(BUILD)/qemu.log* $(BUILD)/qemu-tree* $(BUILD)/qemu-series* $(BUILD)/qemu-check* $(BUILD)/qemu-tests

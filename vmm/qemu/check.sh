@@ -5,8 +5,9 @@
 # Usage: check.sh QEMU-TREE LINUX-TREE   the bases of build/qemu-tree and build/tree
 #
 # The mails end at the tree that is built; QEMU's checkpatch finds nothing in a mail but what
-# vmm/qemu/mails.allow justifies; each is signed off; each new file has a maintainer; and
-# QEMU's copies of the kernel's headers have what the series of the kernel adds to them.
+# vmm/qemu/mails.allow justifies; each is signed off; each new file has a maintainer;
+# QEMU's copies of the kernel's headers have what the series of the kernel adds to them;
+# and the series passes its own test, which needs no TDX.
 . "$(dirname "$0")/../../vmtest/lib.sh"
 export SERIES_PATHS=vmm/qemu/paths.sh
 . "$TOP/vmtest/patches.sh"
@@ -67,5 +68,15 @@ include/uapi/linux/kvm.h linux-headers/linux/kvm.h
 END
 findings "linux-headers/linux/kvm.h: the numbers of devices" "$(diff \
 	<(up_to_stream "$BUILD/tree/include/uapi/linux/kvm.h") <(up_to_stream "$tree/linux-headers/linux/kvm.h"))"
+
+# Postcopy is skipped if userfaultfd is not for everybody, and who calls is not root.
+qtest=tests/qtest/confidential-guest-test
+qtest_log=$BUILD/qemu-check.qtest
+logged "$qtest_log" "$qtest does not build" ninja -C "$BUILD/qemu" "$qtest"
+ret=0
+(cd "$BUILD/qemu" && QTEST_QEMU_BINARY=./qemu-system-x86_64 "$qtest") >"$qtest_log" 2>&1 || ret=1
+grep '# SKIP' "$qtest_log" || true
+[ "$ret" -eq 0 ] || tail -n 20 "$qtest_log"
+result "$qtest" "$ret"
 
 totals

@@ -11,9 +11,12 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/lockable.h"
+#include "qemu/sockets.h"
 #include "exec/target_page.h"
 #include "hw/boards.h"
 #include "io/channel.h"
+#include "io/channel-socket.h"
+#include "io/channel-tls.h"
 #include "system/confidential-guest-support.h"
 #include "system/ramblock.h"
 #include "confidential-guest.h"
@@ -22,10 +25,18 @@
 #include "postcopy-ram.h"
 #include "qemu-file.h"
 
+/* After this time, a peer of which nothing is heard is gone. */
+#define CONFIDENTIAL_GONE_S     30
+#define CONFIDENTIAL_IDLE_S     10
+#define CONFIDENTIAL_PROBE_S    5
+
 /* What a text of the peer may consist of */
 #define CONFIDENTIAL_REASON_CHARS \
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
     " !#%&'()*+,-./:;<=>@[]^_{|}~"
+
+/* The guest may run at the destination, or its memory is lost. */
+static bool confidential_lost;
 
 static bool confidential_has_huge_pages(void)
 {
@@ -70,6 +81,10 @@ bool confidential_check_migration(Error **errp)
         return true;
     }
 
+    if (confidential_lost) {
+        error_setg(errp, "The guest runs elsewhere, or is lost");
+        return false;
+    }
     if (migrate_get_current()->migration_thread_running) {
         error_setg(errp, "The last migration is still being undone");
         return false;
@@ -78,7 +93,9 @@ bool confidential_check_migration(Error **errp)
     /*
      * What writes plain memory, or in an order other than that of the exports.
      */
-    if (migrate_mapped_ram()) {
+    if (migrate_mode() != MIG_MODE_NORMAL) {
+        conflict = MigMode_str(migrate_mode());
+    } else if (migrate_mapped_ram()) {
         conflict = "mapped-ram";
     } else if (migrate_background_snapshot()) {
         conflict = "background-snapshot";
@@ -98,6 +115,9 @@ bool confidential_check_migration(Error **errp)
     } else if (migrate_zero_copy_send()) {
         /* The next export overwrites what may not have been sent. */
         conflict = "zero-copy-send";
+    } else if (migrate_postcopy_ram() && migrate_release_ram()) {
+        /* The destination may still return the guest. */
+        conflict = "postcopy-ram and release-ram";
     } else if (migrate_postcopy_ram() && confidential_has_huge_pages()) {
         conflict = "postcopy-ram and huge pages";
     }
@@ -119,6 +139,61 @@ bool confidential_check_recovery(Error **errp)
         return false;
     }
     return true;
+}
+
+#ifdef CONFIG_LINUX
+static void confidential_set_option(QIOChannel *ioc, int level, int option,
+                                    int value)
+{
+    if (object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_TLS)) {
+        ioc = QIO_CHANNEL_TLS(ioc)->master;
+    }
+    /* It may be another socket than one of TCP. */
+    if (object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_SOCKET)) {
+        setsockopt(QIO_CHANNEL_SOCKET(ioc)->fd, level, option, &value,
+                   sizeof(value));
+    }
+}
+#endif
+
+/*
+ * A host that has lost its power says nothing more.  Don't let a guest that has
+ * been stopped wait for its answer, nor for room to send, for a quarter of an
+ * hour or for ever.
+ */
+void confidential_watch_peer(QIOChannel *ioc, bool sends)
+{
+#ifdef CONFIG_LINUX
+    if (!migration_confidential()) {
+        return;
+    }
+    confidential_set_option(ioc, SOL_SOCKET, SO_KEEPALIVE, 1);
+    confidential_set_option(ioc, IPPROTO_TCP, TCP_KEEPIDLE,
+                            CONFIDENTIAL_IDLE_S);
+    confidential_set_option(ioc, IPPROTO_TCP, TCP_KEEPINTVL,
+                            CONFIDENTIAL_PROBE_S);
+    confidential_set_option(ioc, IPPROTO_TCP, TCP_KEEPCNT,
+                            (CONFIDENTIAL_GONE_S - CONFIDENTIAL_IDLE_S) /
+                            CONFIDENTIAL_PROBE_S);
+    if (sends) {
+        confidential_set_option(ioc, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                                CONFIDENTIAL_GONE_S * 1000);
+    }
+#endif
+}
+
+/* As the guest cannot go on here, the destination may take its time. */
+void migration_confidential_commit(void)
+{
+#ifdef CONFIG_LINUX
+    MigrationState *s = migrate_get_current();
+
+    QEMU_LOCK_GUARD(&s->qemu_file_lock);
+    if (s->to_dst_file) {
+        confidential_set_option(qemu_file_get_ioc(s->to_dst_file), IPPROTO_TCP,
+                                TCP_USER_TIMEOUT, 0);
+    }
+#endif
 }
 
 bool confidential_export_pages(unsigned channel, ConfidentialGuestPages *pages,
@@ -173,9 +248,6 @@ bool confidential_export_committed(void)
     return ops && ops->export_committed(cgs);
 }
 
-/* The guest may run at the destination, or its memory is lost. */
-static bool confidential_lost;
-
 bool confidential_guest_is_lost(void)
 {
     return confidential_lost;
@@ -201,7 +273,6 @@ void confidential_export_end(void)
     const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
     Error *local_err = NULL;
 
-    confidential_lost = false;
     if (!ops) {
         return;
     }
@@ -322,21 +393,52 @@ bool confidential_import_from_channel(QIOChannel *ioc, unsigned channel,
                                errp);
 }
 
-static bool confidential_decided;
-
-bool confidential_import_commit(Error **errp)
+/* Say to the source why, as long as it hears. */
+void confidential_import_failed(const Error *err)
 {
     ConfidentialGuestSupport *cgs;
     const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
 
-    confidential_decided = true;
-    return !ops || ops->import_commit(cgs, errp);
+    if (ops) {
+        ops->import_failed(cgs, error_get_pretty(err));
+    }
 }
 
-/* Has the destination tried to commit to the guest? */
+static enum {
+    CONFIDENTIAL_UNDECIDED,
+    CONFIDENTIAL_COMMITTED,
+    CONFIDENTIAL_RETURNED,
+} confidential_verdict;
+
+bool confidential_import_commit(bool start, Error **errp)
+{
+    ConfidentialGuestSupport *cgs;
+    const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
+
+    if (!ops) {
+        return true;
+    }
+
+    /* The source can go on with a guest that would lack its disks here. */
+    if ((start && !migration_block_activate(errp)) ||
+        !ops->import_commit(cgs, errp)) {
+        migration_block_inactivate();
+        confidential_verdict = CONFIDENTIAL_RETURNED;
+        return false;
+    }
+    confidential_verdict = CONFIDENTIAL_COMMITTED;
+    return true;
+}
+
+/* Has the destination decided where the guest is going to run? */
 bool confidential_import_decided(void)
 {
-    return confidential_decided;
+    return confidential_verdict != CONFIDENTIAL_UNDECIDED;
+}
+
+bool confidential_import_returned(void)
+{
+    return confidential_verdict == CONFIDENTIAL_RETURNED;
 }
 
 void confidential_import_end(void)

@@ -15,6 +15,9 @@
 bool confidential_check_migration(Error **errp);
 bool confidential_check_recovery(Error **errp);
 
+/* Notice if the peer is gone; @sends: even while something is being sent. */
+void confidential_watch_peer(QIOChannel *ioc, bool sends);
+
 /* Source; see struct ConfidentialGuestMigrationOps */
 bool confidential_export_pages(unsigned channel, ConfidentialGuestPages *pages,
                                ConfidentialGuestBundle *bundle, Error **errp);
@@ -33,8 +36,14 @@ bool confidential_import_from_file(QEMUFile *f, unsigned channel,
                                    Error **errp);
 bool confidential_import_from_channel(QIOChannel *ioc, unsigned channel,
                                       size_t size, Error **errp);
-bool confidential_import_commit(Error **errp);
+void confidential_import_failed(const Error *err);
+/*
+ * Let the source give up the guest, which is started here if @start is set;
+ * disks are activated then.  If that fails, the guest is returned.
+ */
+bool confidential_import_commit(bool start, Error **errp);
 bool confidential_import_decided(void);
+bool confidential_import_returned(void);
 void confidential_import_end(void);
 
 #endif

@@ -46,6 +46,12 @@ int migration_confidential_request(RAMBlock *block, ram_addr_t offset);
 int migration_confidential_reply(const uint8_t *buf, size_t size);
 
 /*
+ * On the source: only the destination is going to decide where the guest runs.
+ * Call this before the guest is given up.
+ */
+void migration_confidential_commit(void);
+
+/*
  * On the source: the destination says why it is going to give up.  @reason is
  * not trusted.
  */

@@ -147,6 +147,9 @@ typedef struct ConfidentialGuestMigrationOps {
     bool (*import)(ConfidentialGuestSupport *cgs, unsigned channel, size_t size,
                    ConfidentialGuestRead *read, void *opaque, Error **errp);
 
+    /* The migration has failed here.  Tell the source why. */
+    void (*import_failed)(ConfidentialGuestSupport *cgs, const char *reason);
+
     /**
      * @import_commit: The guest is going to run here.
      *

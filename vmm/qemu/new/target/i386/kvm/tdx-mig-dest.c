@@ -9,7 +9,9 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/coroutine.h"
 #include "qemu/error-report.h"
+#include "block/thread-pool.h"
 #include "exec/target_page.h"
 #include "hw/boards.h"
 #include "migration/confidential.h"
@@ -25,10 +27,10 @@
 #include "trace.h"
 
 /* Without it, all that the source learns is that the connection has ended. */
-static void tdx_mig_tell_source(Error *err)
+void tdx_migration_import_failed(ConfidentialGuestSupport *cgs,
+                                 const char *reason)
 {
     g_autofree uint8_t *reply = g_malloc(CGS_MIGRATION_MAX_REPLY);
-    const char *reason = error_get_pretty(err);
     size_t len = MIN(strlen(reason), CGS_MIGRATION_MAX_REPLY - 1);
 
     reply[0] = TDX_MIG_REPLY_ERROR;
@@ -36,35 +38,69 @@ static void tdx_mig_tell_source(Error *err)
     migration_confidential_reply(reply, 1 + len);
 }
 
-static bool tdx_mig_load_setup_record(QEMUFile *f, Error **errp)
+static void tdx_mig_tell_source(Error *err)
 {
+    tdx_migration_import_failed(current_machine->cgs, error_get_pretty(err));
+}
+
+typedef struct TdxMigSetup {
+    uint64_t request_id;
+    uint32_t nr_streams;
+    uint32_t message_size;
     uint8_t message[TDX_MIGTD_MAX_MESSAGE];
-    uint8_t reply[1 + TDX_MIGTD_MAX_MESSAGE] = { TDX_MIG_REPLY_KEY };
-    g_autoptr(TdxMigtd) migtd = NULL;
-    uint32_t version = qemu_get_be32(f);
-    uint32_t nr = qemu_get_be32(f);
-    uint64_t request_id = qemu_get_be64(f);
-    uint32_t size = qemu_get_be32(f);
     size_t reply_size;
+    uint8_t reply[1 + TDX_MIGTD_MAX_MESSAGE];
+    Error *err;
+} TdxMigSetup;
 
-    if (version != TDX_MIG_VERSION || !nr || nr > TDX_MIG_MAX_STREAMS ||
-        !size || size > sizeof(message) || tdx_mig.streams ||
-        qemu_get_buffer(f, message, size) != size) {
+/* The source gets an answer only to a message that was good. */
+static int tdx_mig_answer_setup(void *opaque)
+{
+    TdxMigSetup *setup = opaque;
+    g_autoptr(TdxMigtd) migtd = tdx_mig_get_migtd(&setup->err);
+
+    if (!migtd || !tdx_mig_open_streams(setup->nr_streams, &setup->err) ||
+        !tdx_migtd_begin(migtd, setup->request_id, false, setup->reply + 1,
+                         &setup->reply_size, &setup->err) ||
+        !tdx_migtd_end(migtd, setup->request_id, setup->message,
+                       setup->message_size, &setup->err)) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static bool coroutine_mixed_fn tdx_mig_load_setup_record(QEMUFile *f,
+                                                         Error **errp)
+{
+    g_autofree TdxMigSetup *setup = g_new0(TdxMigSetup, 1);
+    uint32_t version = qemu_get_be32(f);
+    int ret;
+
+    setup->nr_streams = qemu_get_be32(f);
+    setup->request_id = qemu_get_be64(f);
+    setup->message_size = qemu_get_be32(f);
+    if (version != TDX_MIG_VERSION || !setup->nr_streams ||
+        setup->nr_streams > TDX_MIG_MAX_STREAMS || !setup->message_size ||
+        setup->message_size > sizeof(setup->message) || tdx_mig.streams ||
+        qemu_get_buffer(f, setup->message, setup->message_size) !=
+        setup->message_size) {
         error_setg(errp, "TDX migration: bad setup, version %u, %u streams",
-                   version, nr);
+                   version, setup->nr_streams);
         return false;
     }
 
-    /* The source gets an answer only to a message that was good. */
-    migtd = tdx_mig_get_migtd(errp);
-    if (!migtd || !tdx_mig_open_streams(nr, errp) ||
-        !tdx_migtd_begin(migtd, request_id, false, reply + 1, &reply_size,
-                         errp) ||
-        !tdx_migtd_end(migtd, request_id, message, size, errp)) {
+    /* It may take a while; the monitor has to work. */
+    ret = qemu_in_coroutine() ?
+          thread_pool_submit_co(tdx_mig_answer_setup, setup) :
+          tdx_mig_answer_setup(setup);
+    if (ret) {
+        error_propagate(errp, setup->err);
         return false;
     }
+
     tdx_mig.importing = true;
-    if (migration_confidential_reply(reply, 1 + reply_size)) {
+    setup->reply[0] = TDX_MIG_REPLY_KEY;
+    if (migration_confidential_reply(setup->reply, 1 + setup->reply_size)) {
         error_setg(errp, "TDX migration: there is no return path to the "
                    "source");
         return false;
@@ -84,14 +120,23 @@ static bool tdx_mig_read_file(void *opaque, void *buf, size_t size,
 
 static bool tdx_mig_load_bundle(QEMUFile *f, Error **errp)
 {
+    ERRP_GUARD();
     uint32_t size = qemu_get_be32(f);
 
     if (!tdx_mig.importing) {
         error_setg(errp, "TDX migration: a bundle without a session");
         return false;
     }
-    return tdx_mig_import_bundle(&tdx_mig.streams[0], size, tdx_mig_read_file,
-                                 f, NULL, NULL, errp);
+    if (!tdx_mig_import_bundle(&tdx_mig.streams[0], size, tdx_mig_read_file, f,
+                               NULL, NULL, errp)) {
+        if (tdx_mig.difference) {
+            error_prepend(errp, "%s; ", tdx_mig.difference);
+        }
+        return false;
+    }
+    /* The TD is what it was announced to be. */
+    g_clear_pointer(&tdx_mig.difference, g_free);
+    return true;
 }
 
 static bool tdx_mig_load_vcpu(QEMUFile *f, Error **errp)
@@ -211,6 +256,8 @@ static bool tdx_mig_load_record(QEMUFile *f, uint32_t record, Error **errp)
         return tdx_mig_load_notify(f);
     case TDX_MIG_READY:
         return tdx_mig_load_ready(errp);
+    case TDX_MIG_CONFIG:
+        return tdx_mig_load_config(f, errp);
     case TDX_MIG_SETUP:
         return tdx_mig_load_setup_record(f, errp);
     case TDX_MIG_BUNDLE:
@@ -263,12 +310,24 @@ static void tdx_mig_abort_import(void)
     migration_confidential_reply(reply, sizeof(reply));
 }
 
+/*
+ * QEMU is told to end.  If it has all of the TD, the source waits for its
+ * verdict.
+ */
+void tdx_mig_exit(Notifier *notifier, void *unused)
+{
+    if (tdx_mig.importing && !tdx_mig.running) {
+        tdx_mig_abort_import();
+    }
+}
+
 /* The channels of multifd have ended, and the return path is still open. */
 int tdx_mig_load_cleanup(void *opaque)
 {
     if (tdx_mig.importing && !tdx_mig.running) {
         tdx_mig_abort_import();
     }
+    g_clear_pointer(&tdx_mig.difference, g_free);
     tdx_mig.importing = false;
     tdx_mig_close_streams();
     return 0;
@@ -449,7 +508,6 @@ bool tdx_migration_import(ConfidentialGuestSupport *cgs,
 bool tdx_migration_import_commit(ConfidentialGuestSupport *cgs,
                                  Error **errp)
 {
-    ERRP_GUARD();
     uint64_t unused = 0;
 
     if (!tdx_mig.importing) {
@@ -458,7 +516,6 @@ bool tdx_migration_import_commit(ConfidentialGuestSupport *cgs,
     }
     if (tdx_mig_stream_ioctl(&tdx_mig.streams[0], KVM_TDX_MIG_IMPORT_COMMIT, 0,
                              &unused, NULL, errp)) {
-        tdx_mig_tell_source(*errp);
         return false;
     }
 

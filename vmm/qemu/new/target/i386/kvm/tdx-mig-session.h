@@ -30,7 +30,8 @@
 
 /* What follows in the section, as a 32 bit number. */
 enum {
-    TDX_MIG_SETUP = 1,
+    TDX_MIG_CONFIG = 1,
+    TDX_MIG_SETUP,
     TDX_MIG_BUNDLE,
     TDX_MIG_VCPU,
     TDX_MIG_SHARED_MAP,
@@ -61,11 +62,14 @@ typedef struct TdxMigration {
     /* Destination: a session, in which the TD may run already */
     bool importing;
     bool running;
+    /* Destination: why it may not be the TD that was announced, or NULL */
+    char *difference;
     /* Pages that vCPUs wait for, by GPA; protected by the mutex */
     GHashTable *missing;
     QemuCond import_cond;
 
     NotifierWithReturn precopy_notifier;
+    Notifier exit_notifier;
 
     /* Messages of the destination; protected by the mutex */
     QemuMutex mutex;
@@ -90,6 +94,10 @@ TdxMigtd *tdx_mig_get_migtd(Error **errp);
 
 void tdx_mig_close_streams(void);
 bool tdx_mig_open_streams(unsigned nr, Error **errp);
+
+/* tdx-mig-config.c: what source and destination have in common */
+void tdx_mig_save_config(QEMUFile *f);
+bool tdx_mig_load_config(QEMUFile *f, Error **errp);
 
 /* tdx-mig-source.c: functions of the section, and of the confidential guest */
 int tdx_mig_save_prepare(void *opaque, Error **errp);
@@ -123,10 +131,13 @@ void tdx_migration_replies_ended(ConfidentialGuestSupport *cgs);
 /* tdx-mig-dest.c: likewise */
 int tdx_mig_load_state(QEMUFile *f, void *opaque, int version_id);
 int tdx_mig_load_cleanup(void *opaque);
+void tdx_mig_exit(Notifier *notifier, void *unused);
 bool tdx_migration_import(ConfidentialGuestSupport *cgs,
                           unsigned channel, size_t size,
                           ConfidentialGuestRead *read, void *opaque,
                           Error **errp);
+void tdx_migration_import_failed(ConfidentialGuestSupport *cgs,
+                                 const char *reason);
 bool tdx_migration_import_commit(ConfidentialGuestSupport *cgs,
                                  Error **errp);
 void tdx_migration_import_end(ConfidentialGuestSupport *cgs);

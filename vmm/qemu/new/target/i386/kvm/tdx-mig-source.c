@@ -129,6 +129,7 @@ int tdx_mig_save_setup(QEMUFile *f, void *opaque, Error **errp)
         return -EINVAL;
     }
 
+    tdx_mig_save_config(f);
     qemu_put_be32(f, TDX_MIG_SETUP);
     qemu_put_be32(f, TDX_MIG_VERSION);
     qemu_put_be32(f, nr);
@@ -288,6 +289,7 @@ static bool tdx_mig_save_all(QEMUFile *f, Error **errp)
         return false;
     }
 
+    migration_confidential_commit();
     bundle = g_new(ConfidentialGuestBundle, 1);
     if (!tdx_mig_export_token(&tdx_mig.streams[0], true, bundle, errp)) {
         return false;

@@ -17,6 +17,7 @@
 #include "hw/boards.h"
 #include "migration/misc.h"
 #include "migration/register.h"
+#include "system/system.h"
 #include "cpu.h"
 #include "tdx.h"
 #include "tdx-mig-session.h"
@@ -86,6 +87,7 @@ const ConfidentialGuestMigrationOps tdx_migration_ops = {
     .reply_received = tdx_migration_reply_received,
     .replies_ended = tdx_migration_replies_ended,
     .import = tdx_migration_import,
+    .import_failed = tdx_migration_import_failed,
     .import_commit = tdx_migration_import_commit,
     .import_end = tdx_migration_import_end,
     .import_missing = tdx_migration_import_missing,
@@ -103,4 +105,6 @@ void tdx_migration_init(void)
     register_savevm_live("tdx", 0, TDX_MIG_VERSION, &tdx_mig_handlers, NULL);
     tdx_mig.precopy_notifier.notify = tdx_mig_precopy_notify;
     precopy_add_notifier(&tdx_mig.precopy_notifier);
+    tdx_mig.exit_notifier.notify = tdx_mig_exit;
+    qemu_add_exit_notifier(&tdx_mig.exit_notifier);
 }
