@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """A disk that the guest writes numbered blocks to, see guest/disk.c."""
 
+import contextlib
+import fcntl
+import os
 import struct
 
 import settings
@@ -13,11 +16,27 @@ FACTOR = 0x9e3779b97f4a7c15
 PATH = f"{settings.RUN}/disk"
 DEVICES = ("-drive", f"if=none,id=disk,format=raw,cache=none,file={PATH}",
            "-device", "virtio-blk-pci,drive=disk")
+# Where QEMU has locks in an image, see block/file-posix.c.
+LOCKS = 100, 200
 
 
-def create():
-    with open(PATH, "wb") as disk:
+def create(path=PATH):
+    with open(path, "wb") as disk:
         disk.truncate(BLOCK * BLOCKS)
+
+
+@contextlib.contextmanager
+def locked():
+    """Another image instead, which nobody else may write."""
+    path = f"{PATH}.locked"
+    create(path)
+    fd = os.open(path, os.O_RDWR)
+    # struct flock; Python cannot have a lock of the open file otherwise.
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, LOCKS[0], LOCKS[1], 0))
+    try:
+        yield tuple(word.replace(f"file={PATH}", f"file={path}") for word in DEVICES)
+    finally:
+        os.close(fd)
 
 
 def block(number):

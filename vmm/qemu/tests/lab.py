@@ -40,7 +40,8 @@ class Lab:
         free = [m for m in self.migtds if m is not other_than]
         return free[0]
 
-    def _start(self, config, migtd, **options):
+    def start(self, config, migtd, **options):
+        """A TD in any state, as is."""
         td = Td(config, migtd if config.migtd else None, **options)
         td.migtd = migtd
         self.tds.append(td)
@@ -55,7 +56,7 @@ class Lab:
             self.migtd()
             return td
         self.drop()
-        self.current = self._start(config, self.migtd())
+        self.current = self.start(config, self.migtd())
         self.current.wait_beat(3)
         self.current.check_runs()
         return self.current
@@ -63,7 +64,7 @@ class Lab:
     def destination(self, source, config=None, migtd=None, **options):
         """A TD that waits for another one, on the other host."""
         migtd = migtd or self.migtd(other_than=source.migtd)
-        return self._start(config or source.config, migtd, incoming=True, **options)
+        return self.start(config or source.config, migtd, incoming=True, **options)
 
     def migration(self, config=None, **options):
         """A migration of the current TD, which is ready to start."""
@@ -83,9 +84,9 @@ class Lab:
         self.adopt(migration)
         return info
 
-    def relayed(self):
-        """A migration of the current TD whose last answer is held back."""
-        relay = Relay(f"{settings.RUN}/relay.{Migration.count}")
+    def relayed(self, **options):
+        """A migration of the current TD of which something is held back, see Relay."""
+        relay = Relay(f"{settings.RUN}/relay.{Migration.count}", **options)
         self.defer(relay.remove)
         return self.migration(relay=relay), relay
 

@@ -14,6 +14,7 @@ import sys
 
 import settings
 import test_cancel
+import test_commands
 import test_transport
 import test_destination
 import test_numbers
@@ -23,12 +24,14 @@ import test_multifd
 import test_refusal
 import test_devices
 import test_image
+import test_silence
 import test_soak
+import test_states
 import test_vcpus
 from cases import CASES, run_all
 
-TOPICS = (test_cancel, test_transport, test_destination, test_numbers, test_pace, test_multifd, test_postcopy,
-          test_refusal, test_devices, test_vcpus, test_image, test_soak)
+TOPICS = (test_cancel, test_transport, test_commands, test_destination, test_numbers, test_pace, test_multifd,
+          test_postcopy, test_refusal, test_silence, test_devices, test_vcpus, test_image, test_states, test_soak)
 
 
 def selected(words):

@@ -5,7 +5,6 @@ import socket
 
 import settings
 from check import Failed, expect, poll
-from qmp import QmpError
 
 ENDED = ("completed", "failed", "cancelled")
 PAGE_SIZE = 4096
@@ -141,21 +140,20 @@ class Migration:
             status = self.destination.wait_exit()
             expect(status != 0, "QEMU of the destination ends as if all was well")
 
+    def wait_reason(self, reasons):
+        """What the destination says may come a moment after the migration has failed."""
+        def look():
+            said = self.query().get("error-desc", "")
+            return not reasons or any(reason in said for reason in reasons)
+        try:
+            poll(look, "", limit=10 * settings.SLOW)
+        except Failed:
+            raise Failed(f"expected '{' or '.join(reasons)}', got '{self.query().get('error-desc')}'") from None
+
     def check_failed(self, *reasons):
         """It fails for a reason, and the guest stays."""
         info = self.wait_end()
         expect(info["status"] == "failed", f"the migration has {info['status']}")
-        said = info.get("error-desc", "")
-        expect(any(reason in said for reason in reasons) or not reasons,
-               f"expected '{' or '.join(reasons)}', got '{said}'")
+        self.wait_reason(reasons)
         self.check_stayed()
-        return info
-
-
-def refusal(td, uri):
-    """Why a migration is refused at once."""
-    try:
-        td.ask("migrate", uri=uri)
-    except QmpError as error:
-        return str(error)
-    raise Failed(f"a migration to {uri} is not refused")
+        return self.query()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What lies between source and destination, and can hold back the last answer."""
+"""What lies between source and destination, and can hold back what decides."""
 
 import os
 import socket
@@ -13,6 +13,8 @@ from check import Failed
 HEADER = struct.Struct(">HH")
 # The last that it says: whether it has loaded all.
 SHUT = 1
+# It has all but the start token.
+READY = 8, b"\x02"
 
 
 def read_exactly(sock, size):
@@ -26,10 +28,15 @@ def read_exactly(sock, size):
 
 
 class Relay:
-    """A socket for the source, of which all goes to that of the destination."""
+    """
+    A socket for the source, of which all goes to that of the destination.  The last answer is
+    held back, or, with token, the start token and all that follows.
+    """
 
-    def __init__(self, path):
+    def __init__(self, path, token=False):
         self.path = path
+        self.token = token
+        self.ready = threading.Event()
         self.destination = path + ".destination"
         self.loaded = threading.Event()
         self.released = threading.Event()
@@ -55,6 +62,9 @@ class Relay:
     def forward(self, source, destination):
         try:
             while data := source.recv(1 << 16):
+                if self.ready.is_set():
+                    self.loaded.set()
+                    self.released.wait()
                 destination.sendall(data)
             destination.shutdown(socket.SHUT_WR)
         except OSError:
@@ -65,7 +75,10 @@ class Relay:
             header = read_exactly(destination, HEADER.size)
             kind, size = HEADER.unpack(header)
             data = read_exactly(destination, size)
-            if kind == SHUT:
+            if self.token:
+                if (kind, data) == READY:
+                    self.ready.set()
+            elif kind == SHUT:
                 self.loaded.set()
                 self.released.wait()
                 if self.is_cut:
@@ -73,7 +86,7 @@ class Relay:
             source.sendall(header + data)
 
     def wait_loaded(self):
-        """The destination has said that it has all of the TD."""
+        """What is to be held back is here."""
         if not self.loaded.wait(settings.LIMIT):
             raise Failed("the destination does not answer")
 

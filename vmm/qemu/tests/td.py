@@ -10,7 +10,7 @@ import time
 
 import settings
 from check import Failed, expect, poll
-from qmp import Qmp, QmpGone
+from qmp import Qmp, QmpError, QmpGone
 
 BEAT = re.compile(r"^beat (\d+) up ([0-9.]+) bad (\d+) wrote (\d+) checked (\d+) disk (\d+) net (\d+)$",
                   re.MULTILINE)
@@ -41,27 +41,31 @@ class Beat:
 class Config:
     """What source and destination have in common."""
 
-    def __init__(self, vcpus=2, memory="128M", devices=(), options=(), migtd=True):
+    def __init__(self, vcpus=2, memory="128M", devices=(), options=(), migtd=True, properties=""):
         self.vcpus = vcpus
         self.memory = memory
         self.devices = tuple(devices)
         self.options = tuple(options)
         self.migtd = migtd
+        # More of the tdx-guest object.
+        self.properties = properties
 
     def __eq__(self, other):
         return vars(self) == vars(other)
 
     def arguments(self):
-        words = " ".join(("console=ttyS0 loglevel=4 pci=lastbus=0", f"td_cpus={self.vcpus}") + self.options)
+        # The clock of a TD goes on while that is stopped, which is no lockup.
+        words = " ".join(("console=ttyS0 loglevel=4 pci=lastbus=0 nosoftlockup rcupdate.rcu_cpu_stall_suppress=1",
+                          f"td_cpus={self.vcpus}") + self.options)
         return ["-smp", str(self.vcpus), "-m", self.memory, "-append", words, *self.devices]
 
 
 class Td:
-    """A TD that runs or, with incoming, waits for a migration."""
+    """A TD that runs or, with incoming, waits for a migration; with stopped, until it is told to go on."""
 
     count = 0
 
-    def __init__(self, config, migtd=None, incoming=False):
+    def __init__(self, config, migtd=None, incoming=False, stopped=False):
         Td.count += 1
         self.name = f"td{Td.count}"
         self.config = config
@@ -73,7 +77,7 @@ class Td:
         self.serial = f"{settings.RUN}/{self.name}.serial"
         self.stderr = f"{settings.RUN}/{self.name}.err"
         qmp = f"{settings.RUN}/{self.name}.qmp"
-        tdx = "tdx-guest,id=tdx0" + (f",migtd={migtd.path}" if migtd else "")
+        tdx = "tdx-guest,id=tdx0" + (f",migtd={migtd.path}" if migtd else "") + config.properties
         command = [
             *machine(self.name, "/usr/share/ovmf/OVMF.fd", self.serial, tdx),
             "-kernel", "/host/bzImage", "-initrd", settings.GUEST,
@@ -82,6 +86,8 @@ class Td:
         ]
         if incoming:
             command += ["-incoming", "defer"]
+        if stopped:
+            command += ["-S"]
         for pattern in settings.TRACE:
             command += ["-trace", pattern]
         with open(self.serial, "w"), open(self.stderr, "w") as stderr:
@@ -138,6 +144,17 @@ class Td:
 
     def status(self):
         return self.ask("query-status")["status"]
+
+    def wait_status(self, *wanted):
+        return poll(lambda: self.status() in wanted, f"{self.name} is never {' or '.join(wanted)}")
+
+    def refusal(self, command, **arguments):
+        """Why a command is refused."""
+        try:
+            self.ask(command, **arguments)
+        except QmpError as error:
+            return str(error)
+        raise Failed(f"{command} is not refused")
 
     def statistics(self):
         """What KVM counts about its migrations."""

@@ -54,19 +54,36 @@ def device(lab):
     migration.check_failed()
 
 
-@case("the destination has fewer vCPUs")
-def fewer_vcpus(lab):
+@case("the destination has another number of vCPUs")
+def other_vcpus(lab):
     source = lab.td()
-    destination = lab.destination(source, Config(vcpus=1))
-    Migration(source, destination).start().check_failed("The destination says: TDX migration: IMPORT_STATE_IMMUTABLE")
+    for vcpus in (1, 3):
+        destination = lab.destination(source, Config(vcpus=vcpus))
+        Migration(source, destination).start().check_failed(
+            f"The destination says: TDX migration: the TD has 2 vCPUs at the source, {vcpus} here")
 
 
-@case("the destination has less memory")
-def less_memory(lab):
+@case("the destination has other memory")
+def other_memory(lab):
     source = lab.td()
-    destination = lab.destination(source, Config(memory="96M"))
-    Migration(source, destination).start().check_failed()
-    expect_in("pc.ram", destination.errors())
+    for memory in ("96M", "160M"):
+        destination = lab.destination(source, Config(memory=memory))
+        Migration(source, destination).start().check_failed("The destination says", "of device 'ram'")
+        expect_in("pc.ram", destination.errors())
+
+
+@case("the destination announces a TD with other attributes")
+def other_attributes(lab):
+    source = lab.td()
+    destination = lab.destination(source, Config(properties=",sept-ve-disable=off"))
+    Migration(source, destination).start().check_failed("the TD has attributes 0x")
+
+
+@case("the destination announces a TD with other features")
+def other_features(lab):
+    source = lab.td()
+    destination = lab.destination(source, Config(devices=("-cpu", "host,-bmi2,-adx")))
+    Migration(source, destination).start().check_failed("EBX of CPUID leaf 0x7.0 is 0x")
 
 
 @case("QEMU does not wait for a TD that it could not import, for lack of migration TDs")
@@ -114,8 +131,12 @@ def lost(lab):
     info = migration.wait_end()
     expect(info["status"] == "failed", f"the migration has {info['status']}")
     expect_in("may run there", migration.source.errors())
-    status = migration.source.status()
+    source = migration.source
+    status = source.status()
     expect(status == "internal-error", f"the source is {status}")
+    expect_in("runs elsewhere, or is lost", source.refusal("migrate", uri=migration.uri))
+    expect_in("Resetting", source.refusal("cont"))
+    expect(source.status() == "internal-error", f"the source is {source.status()}")
     lab.drop()
 
 

@@ -3,7 +3,7 @@
 
 import disk
 from cases import case
-from check import expect
+from check import expect, expect_in
 from migration import Migration
 from network import GUEST, Echo, Network
 from td import Config
@@ -59,6 +59,39 @@ def returned(lab):
     after = source.check_beats().disk
     expect(after > before, "nothing more is written to the disk")
     lab.move(source.config)
+    last = lab.current.check_beats().disk
+    lab.drop()
+    disk.check(last)
+
+
+def check_locked(lab, postcopy=False):
+    """The destination has another image, which somebody else writes."""
+    source = lab.td(Config(devices=disk.DEVICES, options=("td_disk=1",)))
+    before = source.check_beats().disk
+    with disk.locked() as devices:
+        migration = Migration(source, lab.destination(source, Config(devices=devices)),
+                              capabilities=["postcopy-ram"] if postcopy else []).start()
+        if postcopy:
+            migration.wait_pass(1)
+            source.ask("migrate-start-postcopy")
+        info = migration.check_failed("The destination says")
+    expect_in("lock", info["error-desc"])
+    source.check_runs(10)
+    expect(source.check_beats().disk > before, "nothing more is written to the disk")
+
+
+@case("a TD is returned by a destination that does not get its disk")
+def locked(lab):
+    disk.create()
+    lab.drop()
+    check_locked(lab)
+    lab.move(lab.current.config)
+
+
+@case("a TD is returned by a destination that does not get its disk, even if its memory was to follow")
+def locked_postcopy(lab):
+    check_locked(lab, postcopy=True)
+    lab.move(lab.current.config)
     last = lab.current.check_beats().disk
     lab.drop()
     disk.check(last)

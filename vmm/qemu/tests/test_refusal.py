@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is not possible is refused with a reason, and the TD runs on."""
 
+import os
+
 from cases import case
-from check import expect, expect_in
-from migration import Migration, refusal
+from check import expect, expect_in, poll
+from migration import Migration
 from qmp import QmpError
 from td import Config
 
@@ -16,7 +18,7 @@ def with_capability(td, *names, uri=URI):
     capabilities = [{"capability": name, "state": True} for name in names]
     try:
         td.ask("migrate-set-capabilities", capabilities=capabilities)
-        return refusal(td, uri)
+        return td.refusal("migrate", uri=uri)
     except QmpError as error:
         return str(error)
     finally:
@@ -60,9 +62,44 @@ def compression(lab):
     td.check_runs()
 
 
+@case("the modes that restart QEMU on the same host are refused")
+def restart(lab):
+    td = lab.td()
+    td.ask("migrate-set-parameters", mode="cpr-reboot")
+    try:
+        expect_in("cpr-reboot", td.refusal("migrate", uri=URI))
+    finally:
+        td.ask("migrate-set-parameters", mode="normal")
+    td.check_runs()
+
+
+@case("post-copy is refused if the source gives away the memory that it has sent")
+def release_ram(lab):
+    check_capability(lab, "postcopy-ram", "release-ram")
+
+
+@case("TDs have no snapshots")
+def snapshot(lab):
+    td = lab.td()
+    for command in ("savevm", "loadvm"):
+        expect_in("cannot have snapshots", td.ask("human-monitor-command", command_line=f"{command} a"))
+    td.check_runs()
+
+
+@case("a pipe is refused")
+def pipe(lab):
+    td = lab.td()
+    ends = os.pipe()
+    td.ask("getfd", fds=(ends[1],), fdname="pipe")
+    for end in ends:
+        os.close(end)
+    migration = Migration(td, None, transport="fd:pipe").start()
+    migration.check_failed("only be migrated over sockets")
+
+
 def check_transport(lab, uri):
     td = lab.td()
-    expect_in("can only be migrated over sockets", refusal(td, uri))
+    expect_in("can only be migrated over sockets", td.refusal("migrate", uri=uri))
     td.check_runs()
 
 
@@ -99,5 +136,15 @@ def no_property(lab):
     td = lab.td(Config(migtd=False))
     reasons = td.ask("query-migrate").get("blocked-reasons", [])
     expect(any("migtd" in reason for reason in reasons), f"the reasons are {reasons}")
-    expect_in("migtd", refusal(td, URI))
+    expect_in("migtd", td.refusal("migrate", uri=URI))
+    td.check_runs()
+
+
+@case("the writes of a TD that is not migratable cannot be logged, and it lives on")
+def no_log(lab):
+    td = lab.td(Config(migtd=False))
+    td.ask("calc-dirty-rate", calc_time=1, mode="dirty-bitmap")
+    poll(lambda: td.ask("query-dirty-rate")["status"] == "measured", "the dirty rate is never measured")
+    expect_in("not migratable cannot be logged", td.errors())
+    expect_in("cannot have snapshots", td.ask("human-monitor-command", command_line="loadvm a"))
     td.check_runs()

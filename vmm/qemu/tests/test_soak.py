@@ -9,6 +9,7 @@ import settings
 from cases import case
 from check import Failed, expect, poll
 from qmp import QmpError, QmpGone
+from test_silence import GONE
 
 LOST = "it may run there"
 TRANSPORTS = ("unix", "tcp", "fd")
@@ -60,7 +61,8 @@ class Accident:
             destination.kill()
         elif self.action == "freeze destination":
             destination.freeze()
-            time.sleep(self.delay)
+            # After twice that, it is taken for one that is gone.
+            time.sleep(min(self.delay, GONE / 2))
             destination.thaw()
         elif self.action == "kill source":
             source.kill()

@@ -14,6 +14,7 @@
  *	td_jump=N	seconds that the clock may be ahead from one beat to the next
  *	td_disk=1	write and read /dev/vda
  *	td_net=ADDRESS	echo what comes to port 7 of this address
+ *	td_off=N	power off at heartbeat N
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -140,6 +141,8 @@ static void beat(void)
 			 (long long)(now / NS_PER_SEC), (long long)(now % NS_PER_SEC / 1000), errors,
 			 written_pages, checked_pages, disk_blocks, net_bytes);
 		say(line);
+		if (nr == number("off", 0))
+			reboot(RB_POWER_OFF);
 		wait_tick(&next, BEAT_NS);
 	}
 }
