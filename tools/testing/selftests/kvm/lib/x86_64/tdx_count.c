@@ -10,7 +10,7 @@
 #define NR_EMPTY_SPANS	5
 
 /* Enough for all lines of a program but the symbols. */
-#define OUTPUT_SIZE	(1 << 18)
+#define OUTPUT_SIZE	0x40000
 
 static struct td_sim_trap trap;
 static u64 empty_span;
