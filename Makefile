@@ -115,6 +115,9 @@ fail-nth: kernel
 kill: kernel
 	@vmtest/scenarios.sh $(KERNEL) tdx_mig_kill_test "$(TEST)"
 
+kexec: kernel
+	@vmtest/kexec.sh $(KERNEL)
+
 mutate-driver: kernel
 	@vmtest/mutate_driver.sh $(KERNEL)
 
@@ -125,9 +128,6 @@ PRODUCT = $(sort $(filter-out $(wildcard arch/x86/kvm/vmx/*_kunit*),$(wildcard a
 # their objects, by their paths, and for no other.
 instrument = $(1)=$$($(1)_$$(obj)/$$(target-stem).o)n \
 	$(patsubst %.c,$(1)_%.o=y,$(PRODUCT:virt/kvm/%=arch/x86/kvm/../../../virt/kvm/%))
-
-kexec: kernel
-	@vmtest/kexec.sh $(KERNEL)
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.
@@ -141,7 +141,6 @@ test-debug: tree
 	@vmtest/debug.sh "$(TEST)" $(or $(CHECKERS),debug kcsan)
 
 coverage: tree
-	@vmtest/deps.sh coverage
 	@vmtest/kernel.sh $(COVERAGE) "the kernel that counts lines" 'bzImage modules $(call instrument,GCOV_PROFILE)' -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/coverage.config
 	@vmtest/coverage.sh $(COVERAGE) $(LINUX) "$(BOOTS)" "$(TEST)"

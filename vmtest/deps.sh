@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Install what the build and the tests need, or say what to install.
 #
-# Usage: deps.sh GROUP...   groups: build, vm, host, sim, static, docs, qemu, coverage
+# Usage: deps.sh GROUP...   groups: build, vm, host, sim, static, docs, qemu
 . "$(dirname "$0")/lib.sh"
 
 packages() {
@@ -13,7 +13,6 @@ packages() {
 	host) echo e2fsprogs ;;
 	sim) echo gcc make libc6-dev libssl-dev clang llvm 'libclang-rt-*-dev' ;;
 	static) echo sparse codespell git g++ ;;
-	coverage) echo gcc perl ;;
 	docs) echo python3-sphinx ;;
 	qemu)
 		echo gcc make libc6-dev xz-utils patch cpio ccache libglib2.0-dev ninja-build python3-venv pkg-config
