@@ -22,6 +22,7 @@ cat >"$out/guest.list" <<END
 dir /dev 0755 0 0
 nod /dev/console 0600 0 0 c 5 1
 dir /proc 0755 0 0
+dir /sys 0755 0 0
 file /init $out/guest/init 0755 0 0
 END
 "$obj/usr/gen_init_cpio" "$out/guest.list" >"$share/guest.cpio"

@@ -12,7 +12,7 @@ import settings
 from check import Failed, expect, poll
 from qmp import Qmp, QmpError, QmpGone
 
-BEAT = re.compile(r"^beat (\d+) up ([0-9.]+) bad (\d+) wrote (\d+) checked (\d+) disk (\d+) net (\d+)$",
+BEAT = re.compile(r"^beat (\d+) up ([0-9.]+) bad (\d+) wrote (\d+) checked (\d+) disk (\d+) net (\d+) rebound (\d+)$",
                   re.MULTILINE)
 # What QEMU says in any case, and traces.
 NOISE = re.compile(r".*TDX doesn't support requested feature|tdx_mig")
@@ -35,7 +35,8 @@ class Beat:
     def __init__(self, match):
         self.number = int(match[1])
         self.up = float(match[2])
-        self.bad, self.wrote, self.checked, self.disk, self.net = (int(x) for x in match.groups()[2:])
+        self.bad, self.wrote, self.checked, self.disk, self.net, self.rebound = (
+            int(x) for x in match.groups()[2:])
 
 
 class Config:

@@ -63,6 +63,15 @@ def other_vcpus(lab):
             f"The destination says: TDX migration: the TD has 2 vCPUs at the source, {vcpus} here")
 
 
+@case("the destination does not expect multifd")
+def no_multifd(lab):
+    source = lab.td()
+    for channels in (1, 2):
+        migration = Migration(source, lab.destination(source), multifd_channels=channels)
+        source.ask("migrate-set-capabilities", capabilities=[{"capability": "multifd", "state": True}])
+        migration.start().check_failed()
+
+
 @case("the destination has other memory")
 def other_memory(lab):
     source = lab.td()

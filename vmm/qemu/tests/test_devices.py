@@ -4,7 +4,7 @@
 import disk
 from cases import case
 from check import expect, expect_in
-from migration import Migration
+from migration import ENDLESS, Migration
 from network import GUEST, Echo, Network
 from td import Config
 
@@ -45,6 +45,29 @@ def devices(lab):
     last = source.check_beats().disk
     lab.drop()
     disk.check(last)
+
+
+@case("a driver that comes and goes in the guest finds memory for its queues while the TD migrates")
+def rebind(lab):
+    disk.create()
+    config = Config(devices=disk.DEVICES, options=("td_rebind=1",))
+    migration = lab.migration(config, **ENDLESS).start()
+    before = migration.source.check_beats().rebound
+    migration.wait_pass(10)
+    after = migration.source.check_beats().rebound
+    print(f"# {after - before} times in ten passes", flush=True)
+    expect(after > before, "the driver does not come back")
+    migration.cancel()
+    migration.check_stayed()
+    # A vCPU that is slowed down is kicked while it waits.
+    migration = lab.migration(config, capabilities=["auto-converge"], cpu_throttle_initial=50, **ENDLESS).start()
+    migration.wait_pass(10)
+    migration.set(downtime_limit=2000)
+    migration.check_arrived()
+    source = lab.adopt(migration)
+    before = source.check_beats().rebound
+    source.check_runs(10)
+    expect(source.check_beats().rebound > before, "the driver does not come back")
 
 
 @case("the disk is free again after a destination that had all of the TD has returned it")

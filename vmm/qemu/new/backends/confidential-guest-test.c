@@ -133,8 +133,8 @@ static bool test_export_nothing(ConfidentialGuestSupport *cgs,
     return true;
 }
 
-static bool test_revoke(ConfidentialGuestSupport *cgs, hwaddr gpa,
-                        uint64_t size)
+static bool test_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
+                        hwaddr gpa, uint64_t size)
 {
     return false;
 }

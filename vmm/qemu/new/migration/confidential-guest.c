@@ -215,12 +215,12 @@ bool confidential_export_epoch(ConfidentialGuestBundle *bundle, Error **errp)
     return ops->export_epoch(cgs, bundle, errp);
 }
 
-bool migration_confidential_revoke(hwaddr gpa, uint64_t size)
+bool migration_confidential_revoke(CPUState *cpu, hwaddr gpa, uint64_t size)
 {
     ConfidentialGuestSupport *cgs;
     const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
 
-    return ops && ops->revoke(cgs, gpa, size);
+    return ops && ops->revoke(cgs, cpu, gpa, size);
 }
 
 bool confidential_revoke_pending(void)

@@ -26,6 +26,12 @@
 #include "ram.h"
 #include "trace.h"
 
+/*
+ * At most as many bundles of revoked exports follow a mark: one for each of some
+ * vCPUs, for the most that a vCPU of a TD converts at once.
+ */
+#define PRIVATE_RAM_MAX_REVOKED 16
+
 typedef struct PrivateRAMLeft {
     RAMBlock *block;
     ram_addr_t offset;
@@ -148,6 +154,7 @@ static bool private_ram_mark(QEMUFile *f, Error **errp)
 {
     ConfidentialGuestBundle *bundle =
         &private_ram->channel[RAM_CHANNEL_PRECOPY].bundle;
+    unsigned i;
 
     if (!confidential_export_epoch(bundle, errp) ||
         !private_ram_put_bundle(f, bundle, errp)) {
@@ -155,18 +162,20 @@ static bool private_ram_mark(QEMUFile *f, Error **errp)
     }
     private_ram->exported = false;
 
-    for (;;) {
+    /* A guest that always wants more waits for the next mark. */
+    for (i = 0; i < PRIVATE_RAM_MAX_REVOKED; i++) {
         if (!confidential_export_revoked(bundle, errp)) {
             return false;
         }
         if (!bundle->size) {
-            return true;
+            break;
         }
         private_ram->exported = true;
         if (!private_ram_put_bundle(f, bundle, errp)) {
             return false;
         }
     }
+    return true;
 }
 
 bool private_ram_begin(QEMUFile *f, Error **errp)

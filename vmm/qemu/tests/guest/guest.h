@@ -13,7 +13,7 @@
 #define PAGE_WORDS	(PAGE_SIZE / sizeof(uint64_t))
 
 /* What is printed with each heartbeat. */
-extern atomic_ulong written_pages, checked_pages, disk_blocks, net_bytes;
+extern atomic_ulong written_pages, checked_pages, disk_blocks, net_bytes, rebinds;
 
 /* Count an error, and print the first ones. */
 void error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -35,6 +35,8 @@ void check_clocks(void);
 void start_memory(unsigned int cpus);
 /* disk.c: numbered blocks on the first disk. */
 void start_disk(void);
+/* rebind.c: a driver comes and goes. */
+void start_rebind(void);
 /* net.c: a server that echoes what it gets. */
 void start_net(const char *address);
 

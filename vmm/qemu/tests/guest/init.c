@@ -2,7 +2,7 @@
 /*
  * The first process of the guest.  Five times a second it prints a line, the heartbeat:
  *
- *	beat 42 up 8.250731 bad 0 wrote 1344 checked 10752 disk 12 net 160
+ *	beat 42 up 8.250731 bad 0 wrote 1344 checked 10752 disk 12 net 160 rebound 0
  *
  * The numbers exist nowhere but in the memory of the guest.  A line that is missing or
  * comes twice thus shows on the console, and so does an error that a thread has found.
@@ -13,6 +13,7 @@
  *	td_writes=N	pages that each CPU writes in a tenth of a second
  *	td_jump=N	seconds that the clock may be ahead from one beat to the next
  *	td_disk=1	write and read /dev/vda
+ *	td_rebind=1	take the driver from the first disk and give it back
  *	td_net=ADDRESS	echo what comes to port 7 of this address
  *	td_off=N	power off at heartbeat N
  */
@@ -37,7 +38,7 @@
 /* Data register of the serial port. */
 #define SERIAL_PORT	0x3f8
 
-atomic_ulong written_pages, checked_pages, disk_blocks, net_bytes;
+atomic_ulong written_pages, checked_pages, disk_blocks, net_bytes, rebinds;
 
 static atomic_ulong errors;
 static pthread_mutex_t port_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -137,9 +138,9 @@ static void beat(void)
 			error("the clock is ahead by %lld ms", (long long)(now - last) / 1000000);
 		last = now;
 		snprintf(line, sizeof(line),
-			 "beat %lu up %lld.%06lld bad %lu wrote %lu checked %lu disk %lu net %lu\n", nr,
+			 "beat %lu up %lld.%06lld bad %lu wrote %lu checked %lu disk %lu net %lu rebound %lu\n", nr,
 			 (long long)(now / NS_PER_SEC), (long long)(now % NS_PER_SEC / 1000), errors,
-			 written_pages, checked_pages, disk_blocks, net_bytes);
+			 written_pages, checked_pages, disk_blocks, net_bytes, rebinds);
 		say(line);
 		if (nr == number("off", 0))
 			reboot(RB_POWER_OFF);
@@ -153,6 +154,7 @@ int main(void)
 
 	mount_one("devtmpfs", "/dev");
 	mount_one("proc", "/proc");
+	mount_one("sysfs", "/sys");
 	port_fd = open("/dev/port", O_WRONLY | O_CLOEXEC);
 	if (port_fd < 0)
 		reboot(RB_AUTOBOOT);
@@ -163,6 +165,8 @@ int main(void)
 	start_memory(cpus);
 	if (number("disk", 0))
 		start_disk();
+	if (number("rebind", 0))
+		start_rebind();
 	if (option("net"))
 		start_net(option("net"));
 	beat();

@@ -17,11 +17,11 @@
 bool migration_confidential(void);
 
 /*
- * On the source: private memory cannot be made shared because it was exported.
- * Returns true if the guest has to ask again, as the export is going to be
- * revoked.
+ * On the source: a vCPU cannot make private memory shared because it was
+ * exported.  Waits until the export has been revoked, or the vCPU is wanted
+ * elsewhere.  Returns true if the vCPU has to try again.
  */
-bool migration_confidential_revoke(hwaddr gpa, uint64_t size);
+bool migration_confidential_revoke(CPUState *cpu, hwaddr gpa, uint64_t size);
 
 /*
  * On the destination: a vCPU needs a page of private memory that the source has

@@ -92,11 +92,13 @@ typedef struct ConfidentialGuestMigrationOps {
     /**
      * @revoke: The guest wants to make private memory shared that was exported.
      *
-     * Returns false if that is not why the conversion fails.  Otherwise, the
-     * guest has to ask again, until the export has been revoked.  Called from
-     * any thread.
+     * Returns false if that is not why the conversion fails.  Otherwise, wait
+     * until the export has been revoked, the migration has ended, or the vCPU
+     * is wanted elsewhere.  Called from the thread of the vCPU, without the
+     * BQL.
      */
-    bool (*revoke)(ConfidentialGuestSupport *cgs, hwaddr gpa, uint64_t size);
+    bool (*revoke)(ConfidentialGuestSupport *cgs, CPUState *cpu, hwaddr gpa,
+                   uint64_t size);
 
     /* Does the guest wait for pages whose export is to be revoked? */
     bool (*revoke_pending)(ConfidentialGuestSupport *cgs);

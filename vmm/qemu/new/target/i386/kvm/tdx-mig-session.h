@@ -17,13 +17,7 @@
 #define TDX_MIG_VERSION         1
 #define TDX_MIG_MAX_STREAMS     255
 
-/*
- * Pages of revoked exports that wait for the migration thread; others ask again
- */
-#define TDX_MIG_MAX_REVOKED     TDX_MIG_BUF_LIST_PAGES_MAX
-#define TDX_MIG_REVOKE_US       1000
-
-/* How long a vCPU that waits for a page may miss that it is kicked */
+/* How long a vCPU that waits for pages may miss that it is kicked */
 #define TDX_MIG_WAIT_MS         10
 /* After this time, it asks for the page once more */
 #define TDX_MIG_ASK_AGAIN_US    (10 * G_USEC_PER_SEC)
@@ -83,8 +77,9 @@ typedef struct TdxMigration {
     bool has_abort_token;
     uint8_t abort_token[TDX_MIG_MBMD_SIZE];
 
-    /* Pages that the guest gives up; protected by the mutex */
-    GArray *revoked;
+    /* Pages that vCPUs wait to give up, by GPA; protected by the mutex */
+    GHashTable *revoked;
+    QemuCond revoke_cond;
 } TdxMigration;
 
 extern TdxMigration tdx_mig;
@@ -113,8 +108,8 @@ bool tdx_migration_export_pages(ConfidentialGuestSupport *cgs,
 bool tdx_migration_export_epoch(ConfidentialGuestSupport *cgs,
                                 ConfidentialGuestBundle *bundle,
                                 Error **errp);
-bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, hwaddr gpa,
-                          uint64_t size);
+bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
+                          hwaddr gpa, uint64_t size);
 bool tdx_migration_revoke_pending(ConfidentialGuestSupport *cgs);
 bool tdx_migration_export_revoked(ConfidentialGuestSupport *cgs,
                                   ConfidentialGuestBundle *bundle,

@@ -104,7 +104,6 @@ static void tdx_mig_reset_replies(void)
     tdx_mig.given_up = false;
     tdx_mig.key_size = 0;
     tdx_mig.has_abort_token = false;
-    g_array_set_size(tdx_mig.revoked, 0);
 }
 
 int tdx_mig_save_prepare(void *opaque, Error **errp)
@@ -157,11 +156,25 @@ int tdx_mig_save_setup(QEMUFile *f, void *opaque, Error **errp)
     return 0;
 }
 
+/* No page waits any longer: vCPUs that do ask again. */
+static void tdx_mig_forget_revoked(void)
+{
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    g_hash_table_remove_all(tdx_mig.revoked);
+    qemu_cond_broadcast(&tdx_mig.revoke_cond);
+}
+
 /* KVM_RUN returns at once, but completes the last exit first. */
 static void tdx_mig_complete_exit(CPUState *cpu, run_on_cpu_data data)
 {
     int *ret = data.host_ptr;
 
+    /* The guest asks again where it is going to run. */
+    if (cpu->kvm_exit_unhandled) {
+        assert(cpu->kvm_run->exit_reason == KVM_EXIT_HYPERCALL);
+        cpu->kvm_exit_unhandled = false;
+        cpu->kvm_run->hypercall.ret = EAGAIN;
+    }
     qatomic_set(&cpu->kvm_run->immediate_exit, 1);
     *ret = kvm_vcpu_ioctl(cpu, KVM_RUN, 0);
     qatomic_set(&cpu->kvm_run->immediate_exit, 0);
@@ -193,10 +206,7 @@ int tdx_mig_precopy_notify(NotifierWithReturn *notifier, void *data,
     PrecopyNotifyData *pnd = data;
 
     if (pnd->reason == PRECOPY_NOTIFY_COMPLETE && tdx_mig.exporting) {
-        /* A guest that does not run asks again on the destination. */
-        WITH_QEMU_LOCK_GUARD(&tdx_mig.mutex) {
-            g_array_set_size(tdx_mig.revoked, 0);
-        }
+        tdx_mig_forget_revoked();
         return tdx_mig_pause(errp);
     }
     return 0;
@@ -338,48 +348,48 @@ bool tdx_migration_export_epoch(ConfidentialGuestSupport *cgs,
 
 /* Conversions */
 
-static bool tdx_mig_is_revoked(hwaddr page)
+/* Do any pages up to @end still wait?  Called with the mutex. */
+static bool tdx_mig_any_revoked(hwaddr gpa, hwaddr end)
 {
-    unsigned i;
-
-    for (i = 0; i < tdx_mig.revoked->len; i++) {
-        if (g_array_index(tdx_mig.revoked, hwaddr, i) == page) {
+    for (; gpa < end; gpa += TARGET_PAGE_SIZE) {
+        if (g_hash_table_contains(tdx_mig.revoked, (gpointer)(uintptr_t)gpa)) {
             return true;
         }
     }
     return false;
 }
 
-bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, hwaddr gpa,
-                          uint64_t size)
+bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
+                          hwaddr gpa, uint64_t size)
 {
     hwaddr page, end = gpa + size;
 
-    /*
-     * Without a session, the export is being undone, or has been since KVM
-     * refused the conversion.
-     */
-    if (qatomic_read(&tdx_mig.exporting)) {
-        QEMU_LOCK_GUARD(&tdx_mig.mutex);
-        for (page = gpa; page < end; page += TARGET_PAGE_SIZE) {
-            if (tdx_mig.revoked->len >= TDX_MIG_MAX_REVOKED) {
-                break;
-            }
-            if (!tdx_mig_is_revoked(page)) {
-                g_array_append_val(tdx_mig.revoked, page);
-            }
-        }
+    QEMU_LOCK_GUARD(&tdx_mig.mutex);
+    if (!qatomic_read(&tdx_mig.exporting)) {
+        /*
+         * The export is being undone, or has been since KVM refused the
+         * conversion.
+         */
+        qemu_cond_timedwait(&tdx_mig.revoke_cond, &tdx_mig.mutex, 1);
+        return true;
     }
 
-    /* The guest, or its vCPU, asks at once. */
-    g_usleep(TDX_MIG_REVOKE_US);
+    for (page = gpa; page < end; page += TARGET_PAGE_SIZE) {
+        g_hash_table_add(tdx_mig.revoked, (gpointer)(uintptr_t)page);
+    }
+    /* Work for all vCPUs at once, of which TDs have none, would have to wait. */
+    while (tdx_mig_any_revoked(gpa, end) &&
+           !qatomic_read(&cpu->exit_request)) {
+        qemu_cond_timedwait(&tdx_mig.revoke_cond, &tdx_mig.mutex,
+                            TDX_MIG_WAIT_MS);
+    }
     return true;
 }
 
 bool tdx_migration_revoke_pending(ConfidentialGuestSupport *cgs)
 {
     QEMU_LOCK_GUARD(&tdx_mig.mutex);
-    return tdx_mig.revoked->len;
+    return g_hash_table_size(tdx_mig.revoked);
 }
 
 bool tdx_migration_export_revoked(ConfidentialGuestSupport *cgs,
@@ -387,18 +397,32 @@ bool tdx_migration_export_revoked(ConfidentialGuestSupport *cgs,
                                   Error **errp)
 {
     g_autofree hwaddr *gpa = g_new(hwaddr, TDX_MIG_BUF_LIST_PAGES_MAX);
-    unsigned nr = 0;
+    unsigned i, nr = 0;
+    bool ret;
 
     *bundle = (ConfidentialGuestBundle) {};
     WITH_QEMU_LOCK_GUARD(&tdx_mig.mutex) {
-        GArray *revoked = tdx_mig.revoked;
+        GHashTableIter iter;
+        gpointer page;
 
-        nr = revoked->len;
-        memcpy(gpa, revoked->data, nr * sizeof(*gpa));
-        g_array_set_size(revoked, 0);
+        g_hash_table_iter_init(&iter, tdx_mig.revoked);
+        while (nr < TDX_MIG_BUF_LIST_PAGES_MAX &&
+               g_hash_table_iter_next(&iter, &page, NULL)) {
+            gpa[nr++] = (uintptr_t)page;
+        }
     }
-    return !nr || tdx_mig_export_cancel(&tdx_mig.streams[0], gpa, nr, bundle,
-                                        errp);
+    if (!nr) {
+        return true;
+    }
+
+    ret = tdx_mig_export_cancel(&tdx_mig.streams[0], gpa, nr, bundle, errp);
+    WITH_QEMU_LOCK_GUARD(&tdx_mig.mutex) {
+        for (i = 0; i < nr; i++) {
+            g_hash_table_remove(tdx_mig.revoked, (gpointer)(uintptr_t)gpa[i]);
+        }
+        qemu_cond_broadcast(&tdx_mig.revoke_cond);
+    }
+    return ret;
 }
 
 /* The end */
@@ -445,6 +469,7 @@ bool tdx_migration_export_end(ConfidentialGuestSupport *cgs,
     }
     qatomic_set(&tdx_mig.exporting, false);
     qatomic_set(&tdx_mig.committed, false);
+    tdx_mig_forget_revoked();
     return ret;
 }
 

@@ -98,8 +98,9 @@ void tdx_migration_init(void)
     qemu_mutex_init(&tdx_mig.mutex);
     qemu_cond_init(&tdx_mig.reply_cond);
     qemu_cond_init(&tdx_mig.import_cond);
+    qemu_cond_init(&tdx_mig.revoke_cond);
     tdx_mig.missing = g_hash_table_new(NULL, NULL);
-    tdx_mig.revoked = g_array_new(false, false, sizeof(hwaddr));
+    tdx_mig.revoked = g_hash_table_new(NULL, NULL);
 
     /* After the handlers of memory, whose sections come first. */
     register_savevm_live("tdx", 0, TDX_MIG_VERSION, &tdx_mig_handlers, NULL);
