@@ -3,7 +3,7 @@
 
 import disk
 from cases import case
-from check import expect, expect_in
+from check import expect, expect_in, poll
 from migration import ENDLESS, Migration
 from network import GUEST, Echo, Network
 from td import Config
@@ -50,19 +50,21 @@ def devices(lab):
 @case("a driver that comes and goes in the guest finds memory for its queues while the TD migrates")
 def rebind(lab):
     disk.create()
-    config = Config(devices=disk.DEVICES, options=("td_rebind=1",))
+    config = Config(devices=disk.DEVICES, options=("td_rebind=1", "td_pool=2048", "td_writes=256"))
     migration = lab.migration(config, **ENDLESS).start()
     before = migration.source.check_beats().rebound
-    migration.wait_pass(10)
+    migration.wait_pass(6)
     after = migration.source.check_beats().rebound
-    print(f"# {after - before} times in ten passes", flush=True)
+    print(f"# {after - before} times in six passes", flush=True)
     expect(after > before, "the driver does not come back")
     migration.cancel()
     migration.check_stayed()
     # A vCPU that is slowed down is kicked while it waits.
     migration = lab.migration(config, capabilities=["auto-converge"], cpu_throttle_initial=50, **ENDLESS).start()
-    migration.wait_pass(10)
-    migration.set(downtime_limit=2000)
+    migration.wait_pass(2)
+    migration.set(max_bandwidth=1 << 20)
+    poll(lambda: migration.query().get("cpu-throttle-percentage", 0) >= 50, "the TD is not slowed down")
+    migration.set(max_bandwidth=128 << 20, downtime_limit=20000)
     migration.check_arrived()
     source = lab.adopt(migration)
     before = source.check_beats().rebound
