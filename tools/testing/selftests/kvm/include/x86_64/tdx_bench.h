@@ -11,11 +11,10 @@
 
 #include "kvm_util.h"
 
-#define TD_BENCH_MAX_SAMPLES	1024
 #define TD_SIM_NR_LEAVES	128
 
 struct td_series {
-	double v[TD_BENCH_MAX_SAMPLES];
+	double *v;
 	int nr;
 };
 
