@@ -88,6 +88,10 @@ TD_TEST_F(td_src, td_has_as_many_streams_as_the_host_says)
 		td_mig_stream_create(&streams[i], self->vm, i);
 	TD_EXPECT_ERRNO(ENOSPC, __kvm_create_device(self->vm, KVM_DEV_TYPE_TDX_MIG_STREAM));
 
+	/* The number of one that is closed is free for another one. */
+	td_mig_stream_close(&streams[0]);
+	td_mig_stream_create(&streams[0], self->vm, 0);
+
 	/* The last one makes the TDX module create all of them. */
 	TEST_ASSERT(!__td_mig_stream_set_attr(&streams[nr - 1], KVM_DEV_TDX_MIG_ATTR_VERSION, 1),
 		    "No attributes for stream %u, errno %d", nr - 1, errno);

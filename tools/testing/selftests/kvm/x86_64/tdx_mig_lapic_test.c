@@ -286,6 +286,32 @@ TD_TEST(tsc_deadline_that_has_fired_does_not_fire_again)
 	check_timer_that_has_fired(TIMER_DEADLINE);
 }
 
+/* Begin a session and pause the TD before the timer expires. */
+static void pause_with_timer_armed(struct scene *s, enum timer timer)
+{
+	struct td_mig_vcpu_state *state;
+	u64 count;
+
+	for (;;) {
+		stop_with_timer_armed(s, timer);
+		td_mig_export_immutable(&s->m);
+		td_mig_export_pause(&s->m);
+
+		/* A deadline that has passed reads as one that has not. */
+		state = &s->m.vcpu_state[0];
+		td_mig_vcpu_save(s->vcpu, state);
+		if (timer != TIMER_ONE_SHOT || td_lapic_get(&state->lapic, APIC_TMICT))
+			return;
+
+		count = 2 * s->shared->count;
+		scene_free(s);
+		scene_create(s, guest_let_timer_expire, timer);
+		s->shared->count = count;
+		s->shared->again = 1;
+		td_vcpu_run_to_sync(s->vcpu, 1);
+	}
+}
+
 TD_TEST(timer_whose_state_was_read_fires_once_after_an_abort)
 {
 	enum timer timers[] = { TIMER_ONE_SHOT, TIMER_DEADLINE };
@@ -294,9 +320,7 @@ TD_TEST(timer_whose_state_was_read_fires_once_after_an_abort)
 
 	for (i = 0; i < ARRAY_SIZE(timers); i++) {
 		scene_create(&s, guest_let_timer_expire, timers[i]);
-		stop_with_timer_armed(&s, timers[i]);
-		td_mig_export_immutable(&s.m);
-		td_mig_export_pause(&s.m);
+		pause_with_timer_armed(&s, timers[i]);
 		/* Some of them while it is armed, some after it has expired. */
 		for (j = 0; j < 100; j++)
 			td_mig_vcpu_save(s.vcpu, &s.m.vcpu_state[0]);
