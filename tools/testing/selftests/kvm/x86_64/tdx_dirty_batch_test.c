@@ -63,6 +63,7 @@ static void clear_log(struct kvm_vm *vm, u64 first, u64 nr, unsigned long word)
 struct sender {
 	struct td_mig_stream *stream;
 	u64 nr_sent;
+	bool may_go_on;
 };
 
 static void *send_one_by_one(void *arg)
@@ -81,6 +82,8 @@ static void *send_one_by_one(void *arg)
 			    "Page %lu: entry 0x%lx", page, b.gpa_list[0]);
 		td_mig_bundle_free(&b);
 		WRITE_ONCE(s->nr_sent, page + 1);
+		while (!READ_ONCE(s->may_go_on))
+			;
 	}
 	return NULL;
 }
@@ -95,9 +98,10 @@ TD_TEST_F(large_td, pages_are_exported_while_others_are_blocked)
 	clear_log(self->vm, 0, NR_SENT, ~0UL);
 
 	kvm_pthread_create(&thread, NULL, send_one_by_one, &s);
-	/* Who waits for mmu_lock gets it before the next pages are blocked. */
 	while (!READ_ONCE(s.nr_sent))
 		;
+	/* Who waits for mmu_lock gets it before the next pages are blocked. */
+	WRITE_ONCE(s.may_go_on, true);
 	/* Of such words, no number makes what the TDX module blocks in one go. */
 	clear_log(self->vm, NR_SENT, NR_BLOCKED, ~1UL);
 	kvm_pthread_join(thread, NULL);

@@ -184,6 +184,24 @@ TD_TEST(canceled_page_is_free_for_the_destination_until_it_is_sent_again)
 	}
 }
 
+TD_TEST(page_that_the_destination_has_already_is_imported_among_others)
+{
+	struct td_mig_dest d;
+	struct td_worker w;
+	struct td_mig m;
+
+	td_worker_create(&w, 1);
+	begin(&w, &m);
+	td_worker_export_rest(&m, false);
+	td_mig_dest_create(&d, &m);
+	kvm_fallocate(dest_gmem(&d, &m), FALLOC_FL_KEEP_SIZE, SENT_PAGE * PAGE_SIZE, PAGE_SIZE);
+	td_mig_import_rest(&d, &m, 0);
+	td_worker_run(&w, d.vcpus[0], 0, TD_WORKER_CHECK, 0, 0);
+	td_mig_dest_free(&d);
+	td_mig_free(&m);
+	td_worker_free(&w);
+}
+
 TD_TEST_F(td_worker, changed_operation_of_an_entry_is_refused_and_the_import_goes_on)
 {
 	struct td_mig_bundle *b;
