@@ -77,8 +77,9 @@ def lost(lab):
     migration = switch(lab)
     expect_in("cannot be recovered", migration.source.refusal("migrate-pause"))
     migration.source.ask("yank", instances=[{"type": "migration"}])
-    expect_in("may run there", migration.wait("failed")["error-desc"])
-    expect(migration.source.status() == "internal-error", f"the source is {migration.source.status()}")
+    migration.wait("failed")
+    migration.wait_reason(["may run there"])
+    migration.source.wait_status("internal-error")
     poll(lambda: migration.destination.ask("query-migrate").get("status") == "postcopy-paused",
          "the destination does not notice")
     expect_in("cannot be recovered", migration.destination.refusal("migrate-recover", uri="unix:/run/nobody"))

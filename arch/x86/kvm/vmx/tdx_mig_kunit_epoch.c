@@ -185,6 +185,7 @@ static void an_epoch_may_leave_out_a_chunk(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, claim_one(test, e->streams[0], MIGRATE(0)));
 	begin_epoch(e->mig);
 	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(CHUNK), GFN(CHUNK + 1)));
+	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(1), GFN(CHUNK + 1)));
 	KUNIT_EXPECT_TRUE(test, claim_one(test, e->streams[0], MIGRATE(CHUNK)));
 	KUNIT_EXPECT_FALSE(test, claim_one(test, e->streams[1], MIGRATE(CHUNK)));
 	KUNIT_EXPECT_TRUE(test, is_exported(e->mig, GFN(CHUNK), GFN(CHUNK + 1)));
