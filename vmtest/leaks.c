@@ -20,10 +20,11 @@ static int is_ours(const char *where)
 	if (strstr(where, "/tdx/sim/"))
 		return 0;
 
-	/* guest_memfd gets most of its pages from the page cache. */
+	/* guest_memfd gets most of its pages from the page cache, and bitmaps come from lib. */
 	return strstr(where, "arch/x86/kvm/") || strstr(where, "virt/kvm/") ||
 	       strstr(where, "arch/x86/virt/vmx/tdx/") || strstr(where, "[kvm") ||
-	       !strncmp(where, "mm/filemap.c:", 13);
+	       !strncmp(where, "mm/filemap.c:", strlen("mm/filemap.c:")) ||
+	       !strncmp(where, "lib/bitmap.c:", strlen("lib/bitmap.c:"));
 }
 
 /* Leave the name of the place. */
