@@ -53,8 +53,11 @@
 #define LINE_LEN	4096
 #define MAX_SECONDS	10	/* times the SECONDS of a test */
 #define KILL_SECONDS	60
-/* What is freed after a grace period of RCU, or by a worker, takes its time. */
-#define LEAK_TRIES	50
+/*
+ * What is freed after a grace period of RCU, or by a worker, takes its time: kvfree_rcu()
+ * alone collects for 5 seconds before it waits for the grace period.
+ */
+#define LEAK_TRIES	200
 #define LEAK_USECS	100000
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
