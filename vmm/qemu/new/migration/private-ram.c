@@ -27,8 +27,8 @@
 #include "trace.h"
 
 /*
- * At most as many bundles of revoked exports follow a mark: one for each of some
- * vCPUs, for the most that a vCPU of a TD converts at once.
+ * At most as many bundles of revoked exports follow a mark: one for each of
+ * some vCPUs, as none converts more at once.
  */
 #define PRIVATE_RAM_MAX_REVOKED 16
 

@@ -377,7 +377,7 @@ bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
     for (page = gpa; page < end; page += TARGET_PAGE_SIZE) {
         g_hash_table_add(tdx_mig.revoked, (gpointer)(uintptr_t)page);
     }
-    /* Work for all vCPUs at once, of which TDs have none, would have to wait. */
+    /* Exclusive work, of which TDs have none, would have to wait. */
     while (tdx_mig_any_revoked(gpa, end) &&
            !qatomic_read(&cpu->exit_request)) {
         qemu_cond_timedwait(&tdx_mig.revoke_cond, &tdx_mig.mutex,
