@@ -367,10 +367,24 @@ static void calls_are_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, retried.retries, TDX_MIG_MAX_RETRIES);
 }
 
+/* What has begun can only be finished or be lost, so contention is given more time. */
+static void leaf_that_was_interrupted_outwaits_others(struct kunit *test)
+{
+	const unsigned int max = 2 * TDX_MIG_MAX_LATE_RETRIES;
+	struct fake_td *td = fake_td_create(test);
+	struct tdx_mig_call call = { .kvm = &td->kvm_tdx.kvm };
+
+	KUNIT_EXPECT_GE(test, TDX_MIG_MAX_LATE_RETRIES, 10 * TDX_MIG_MAX_RETRIES);
+	KUNIT_EXPECT_TRUE(test, tdx_mig_call_again(&call, TDX_INTERRUPTED_RESUMABLE));
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_OPERAND_BUSY, max),
+			TDX_MIG_MAX_LATE_RETRIES);
+	KUNIT_EXPECT_FALSE(test, tdx_mig_call_again(&call, TDX_SYS_BUSY));
+}
+
 /* Contention between two interruptions neither ends the operation nor restarts it. */
 static void resumes_and_retries_have_bounds_of_their_own(struct kunit *test)
 {
-	const unsigned int max = 2 * (TDX_MIG_MAX_RESUMES + TDX_MIG_MAX_RETRIES);
+	const unsigned int max = 2 * (TDX_MIG_MAX_RESUMES + TDX_MIG_MAX_LATE_RETRIES);
 	struct fake_td *td = fake_td_create(test);
 	struct tdx_mig_call call = { .kvm = &td->kvm_tdx.kvm };
 
@@ -381,7 +395,8 @@ static void resumes_and_retries_have_bounds_of_their_own(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, tdx_mig_call_again(&call, TDX_OPERAND_BUSY));
 	KUNIT_EXPECT_TRUE(test, call.resume);
 
-	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_SYS_BUSY, max), TDX_MIG_MAX_RETRIES - 2);
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_SYS_BUSY, max),
+			TDX_MIG_MAX_LATE_RETRIES - 2);
 	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_INTERRUPTED_BUSY, max),
 			TDX_MIG_MAX_RESUMES - 1);
 	KUNIT_EXPECT_TRUE(test, call.resume);
@@ -389,7 +404,7 @@ static void resumes_and_retries_have_bounds_of_their_own(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic64_read(&call.kvm->stat.tdx_mig_resumes),
 			TDX_MIG_MAX_RESUMES);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&call.kvm->stat.tdx_mig_retries),
-			TDX_MIG_MAX_RETRIES);
+			TDX_MIG_MAX_LATE_RETRIES);
 }
 
 static struct kunit_case seamcall_cases[] = {
@@ -397,6 +412,7 @@ static struct kunit_case seamcall_cases[] = {
 	KUNIT_CASE_PARAM(a_status_has_an_errno, status_gen_params),
 	KUNIT_CASE_PARAM(a_leaf_is_called_again_if_that_helps, status_gen_params),
 	KUNIT_CASE(calls_are_bounded),
+	KUNIT_CASE(leaf_that_was_interrupted_outwaits_others),
 	KUNIT_CASE(resumes_and_retries_have_bounds_of_their_own),
 	{}
 };

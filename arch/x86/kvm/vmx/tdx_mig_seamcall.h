@@ -25,6 +25,9 @@
 /* Enough for the TDCALLs and SEAMCALLs that other CPUs have under way. */
 #define TDX_MIG_MAX_RETRIES	128
 
+/* A leaf that has been interrupted has no way back but the end of the session. */
+#define TDX_MIG_MAX_LATE_RETRIES	TDX_MAX_TDCALL_WAITS
+
 /*
  * A leaf can be interrupted after each list entry, and before each one it may give way
  * to another SEAMCALL, in which case it has done nothing.
@@ -79,11 +82,13 @@ struct tdx_mig_call {
 /* Does the leaf that has returned @err have to be called again? */
 static inline bool tdx_mig_call_again(struct tdx_mig_call *call, u64 err)
 {
+	unsigned int max_retries = call->resume ? TDX_MIG_MAX_LATE_RETRIES : TDX_MIG_MAX_RETRIES;
+
 	if (tdx_mig_is_interrupted(err) && call->resumes < TDX_MIG_MAX_RESUMES) {
 		call->resumes++;
 		call->resume = true;
 		atomic64_inc(&call->kvm->stat.tdx_mig_resumes);
-	} else if (tdx_mig_is_busy(err) && call->retries < TDX_MIG_MAX_RETRIES) {
+	} else if (tdx_mig_is_busy(err) && call->retries < max_retries) {
 		call->retries++;
 		atomic64_inc(&call->kvm->stat.tdx_mig_retries);
 	} else {
