@@ -131,7 +131,12 @@ instrument = $(1)=$$($(1)_$$(obj)/$$(target-stem).o)n \
 
 # While the boot CPU is identified, its features are unknown for a moment.  KASAN
 # takes any interrupt at that time for a wild access if there are 5-level page tables.
-test-debug: export KERNEL_OPTIONS = no5lvl
+#
+# SLUB keeps stale pointers to what it has handed out, in the sheaves of caches that are
+# not debugged.  kmemleak sees them, and misses most leaks.
+CHECKED := no5lvl slab_debug=U
+
+test-debug: export KERNEL_OPTIONS = $(CHECKED)
 test-debug: tree
 	@[ "$(CHECKERS)" = kcsan ] || vmtest/kernel.sh $(DEBUG) "the debug kernel" "bzImage modules" -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config
@@ -149,7 +154,7 @@ coverage: tree
 FUZZ_GUIDES := $(patsubst arch/x86/kvm/%.c,%,$(filter-out %kunit%,$(wildcard arch/x86/kvm/*/*.c))) vmx/tdx mmu/mmu mmu/tdp_mmu lapic \
 	$(addprefix ../../../virt/kvm/,kvm_main guest_memfd dirty_ring)
 
-fuzz-kvm: export KERNEL_OPTIONS = no5lvl
+fuzz-kvm: export KERNEL_OPTIONS = $(CHECKED)
 fuzz-kvm: tree
 	@vmtest/kernel.sh $(FUZZ) "the kernel for noise" "bzImage modules $(FUZZ_GUIDES:%=KCOV_INSTRUMENT_%.o=y)" -- \
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config $(CURDIR)/vmtest/fuzz.config

@@ -20,9 +20,10 @@ switched_on() {
 		"$BUILD/kernel-$1/.config" "$TOP/vmtest/$1.config"
 }
 
-# Memory that a module leaks on purpose has to fail a run.
+# What a module leaks on purpose has to fail a run: it is 20 objects of the slab
+# allocator, of which some may be missed by chance, and some others.
 find_leaks() {
-	local obj=$1 module=kmemleak-test.ko run=$BUILD/run-debug-leaks ret=0
+	local obj=$1 module=kmemleak-test.ko run=$BUILD/run-debug-leaks ret=0 found
 
 	say "a module that leaks"
 	build_init "$tests/init"
@@ -32,7 +33,9 @@ find_leaks() {
 	SHOW=none "$TOP/vmtest/run.sh" "$run" "$obj/arch/x86/boot/bzImage" "$tests/leaks.cpio" \
 		"$tests/leaks.list" tdxsim=on
 	"$TOP/vmtest/judge.sh" "$run" >"$run/judgement" || ret=$?
-	[ "$ret" -eq 1 ] && grep -q '^FAIL kmemleak: unreferenced object' "$run/judgement"
+	found=$(grep -c '^FAIL kmemleak: unreferenced object 0xffff8' "$run/judgement") || true
+	say "kmemleak has found $found objects"
+	[ "$ret" -eq 1 ] && [ "$found" -ge 16 ]
 }
 
 mkdir -p "$tests"

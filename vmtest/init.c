@@ -560,12 +560,12 @@ static void trigger_kmemleak(void)
 	static const char path[] = "/sys/kernel/debug/kmemleak";
 	char line[LINE_LEN];
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int scans = 2;
+	int scans = 3;
 	FILE *f;
 
 	if (fd < 0)
 		return;
-	/* Objects younger than the scan are not reported the first time. */
+	/* An object is reported once it is some seconds old, and as the scan before has found it. */
 	while (scans--) {
 		sleep(6);
 		if (write(fd, "scan", 4) != 4)
