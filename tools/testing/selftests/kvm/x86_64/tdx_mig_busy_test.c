@@ -12,6 +12,8 @@
 
 /* More often than KVM tries again by other means, and fewer times than it takes at all. */
 #define NR_BUSY		5
+/* More often than a command waits that can be repeated. */
+#define NR_STUCK	1000
 #define NR_SENT		8UL
 
 TD_SRC_FIXTURE(td_src, td_mig_create_plain_src);
@@ -52,7 +54,7 @@ do {										\
 /* The same for a leaf that is interrupted, and busy when it is to go on. */
 #define EXPECT_PATIENT_RESUME(_leaf, _do)					\
 do {										\
-	td_sim_stuck_leaf_times(_leaf, NR_BUSY);				\
+	td_sim_stuck_leaf_times(_leaf, NR_STUCK);				\
 	_do;									\
 	TEST_ASSERT(!td_sim_end_busy(), #_leaf " was not resumed that often");	\
 } while (0)
