@@ -68,17 +68,23 @@ fuzz() {
 	fi
 }
 
-# The first thing that a newcomer tries, in short.
-demo() {
-	if DEMO_ARGS="--rounds 2" "$TOP/vmtest/demo.sh" "$obj" >"$log.demo" 2>&1; then
-		tail -n 12 "$log.demo"
+# passes COMMAND...: something that gives no totals.
+passes() {
+	if "$@" >"$log.whole" 2>&1; then
+		tail -n 12 "$log.whole"
 		echo "1 passed, 0 failed"
 	else
-		tail -n 40 "$log.demo"
+		tail -n 40 "$log.whole"
 		echo "0 passed, 1 failed"
 		return 1
 	fi
 }
+
+# The first thing that a newcomer tries, in short.
+demo() { DEMO_ARGS="--rounds 2" passes "$TOP/vmtest/demo.sh" "$obj"; }
+
+# What it measures depends on the machine, that it measures does not.
+bench() { BENCH_ARGS="-m 32 -r 1" passes "$TOP/vmtest/bench.sh" "$obj"; }
 
 # The VMM that users have, in the place of ours.
 qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" env QEMU=qemu-system-x86_64 /host/boot_test; }
@@ -105,6 +111,7 @@ PROFILE=1.5.01 part "the machine with TDX module 1.5.01: migration" \
 MACHINE=amd part "a machine with an AMD CPU: other VMs" "$TOP/vmtest/test.sh" "$obj"
 part "the kernel is replaced while TDs migrate" "$TOP/vmtest/kexec.sh" "$obj"
 part "the instructions of a migration in KVM" "$TOP/vmtest/count.sh" "$obj"
+part "the benchmark, in short" bench
 part "the mails: the end of the series, checkpatch, sizes, maintainers" \
 	"$TOP/vmtest/series-check.sh" "$base" "$obj" quick
 part "the mails of QEMU: the end of the series, checkpatch, maintainers, headers" \
