@@ -71,13 +71,12 @@ static void tdx_mig_unprotect(struct kvm *kvm, const u64 *entries, unsigned int 
 static u64 tdx_mig_do_restore(struct kvm *kvm, struct page *gpa_list, unsigned int nr,
 			      unsigned int *done)
 {
+	struct tdx_mig_call call = { .kvm = kvm, .restarts = true };
 	u64 info = tdx_gpa_list_info(gpa_list, nr);
-	struct tdx_mig_call call = { .kvm = kvm };
 	u64 err;
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 
-	/* @info tells the leaf where to go on, it is not told that it is resumed. */
 	do {
 		err = tdh_do_no_vcpus(tdh_export_restore, kvm, &to_kvm_tdx(kvm)->td, &info);
 	} while (tdx_mig_call_again(&call, err));

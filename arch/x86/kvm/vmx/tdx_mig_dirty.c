@@ -24,10 +24,9 @@ static u64 tdx_mig_do_block(struct kvm *kvm, unsigned int nr)
 {
 	struct kvm_tdx *kvm_tdx = to_kvm_tdx(kvm);
 	u64 info = tdx_gpa_list_info(kvm_tdx->mig->block_list, nr);
-	struct tdx_mig_call call = { .kvm = kvm };
+	struct tdx_mig_call call = { .kvm = kvm, .restarts = true };
 	u64 err;
 
-	/* @info tells the leaf where to go on, it is not told that it is resumed. */
 	do {
 		err = tdh_do_no_vcpus(tdh_export_blockw, kvm, &kvm_tdx->td, &info);
 	} while (tdx_mig_call_again(&call, err));

@@ -88,16 +88,22 @@ unlock:
  * There is no bundle.  If nothing has happened, because something was busy, the command
  * can be repeated.  Otherwise give up the session: pages may count as exported that the
  * destination does not get, and a stream is of no use before it has completed the
- * bundle that it has begun.
+ * bundle that it has begun.  After the start token all of them can be sent again.
  */
 static int tdx_mig_export_mem_failed(struct tdx_mig_export *export, u64 err)
 {
+	struct kvm *kvm = export->stream->kvm;
+
 	if (tdx_mig_is_busy(err) && !export->call.resume && !tdx_gpa_list_first(export->info)) {
 		tdx_mig_unclaim_entries(export->stream, export->nr);
 		return -EAGAIN;
 	}
 
-	tdx_mig_give_up_export(export->stream->kvm);
+	if (READ_ONCE(to_kvm_tdx(kvm)->mig->phase) == TDX_MIG_POST_EXPORT &&
+	    tdx_mig_is_transient(err))
+		return -EAGAIN;
+
+	tdx_mig_give_up_export(kvm);
 
 	return -EIO;
 }

@@ -209,9 +209,10 @@ static bool tdx_mig_is_live_import(struct kvm *kvm)
 static int tdx_mig_import_failed(struct kvm *kvm, const struct tdx_mig_call *call, u64 err)
 {
 	enum tdx_mig_phase phase = READ_ONCE(to_kvm_tdx(kvm)->mig->phase);
+	int r;
 
 	if (phase == TDX_MIG_LIVE_IMPORT) {
-		if (!tdx_mig_is_busy(err) && !tdx_mig_is_live_import(kvm))
+		if (!tdx_mig_is_transient(err) && !tdx_mig_is_live_import(kvm))
 			tdx_mig_fail_import(kvm);
 	} else if (call->resume && !tdx_mig_is_out_of_order(phase)) {
 		/* An in-order bundle cannot be imported twice. */
@@ -220,7 +221,15 @@ static int tdx_mig_import_failed(struct kvm *kvm, const struct tdx_mig_call *cal
 		tdx_mig_import_check(kvm, err);
 	}
 
-	return tdx_mig_check_session(kvm) ?: tdx_mig_call_errno(call, err);
+	r = tdx_mig_check_session(kvm);
+	if (r)
+		return r;
+
+	/* Out of order, bundles can be imported again, and pages that are there are skipped. */
+	if (tdx_mig_is_out_of_order(phase) && tdx_mig_is_transient(err))
+		return -EAGAIN;
+
+	return tdx_mig_call_errno(call, err);
 }
 
 /*

@@ -323,10 +323,12 @@ static void a_leaf_is_called_again_if_that_helps(struct kunit *test)
 	const struct status_case *c = test->param_value;
 	struct fake_td *td = fake_td_create(test);
 	struct tdx_mig_call call = { .kvm = &td->kvm_tdx.kvm };
+	bool gives_way = c->status == TDX_INTERRUPTED_BUSY;
 
 	KUNIT_EXPECT_EQ(test, tdx_mig_call_again(&call, c->err), c->busy || c->interrupted);
 	KUNIT_EXPECT_EQ(test, call.resume, c->interrupted);
-	KUNIT_EXPECT_EQ(test, call.resumes, c->interrupted);
+	KUNIT_EXPECT_EQ(test, call.resumes, c->interrupted && !gives_way);
+	KUNIT_EXPECT_EQ(test, call.yields, gives_way);
 	KUNIT_EXPECT_EQ(test, call.retries, c->busy);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&call.kvm->stat.tdx_mig_resumes), c->interrupted);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&call.kvm->stat.tdx_mig_retries), c->busy);
@@ -343,23 +345,29 @@ static unsigned int count_calls(struct tdx_mig_call *call, u64 err, unsigned int
 	return nr;
 }
 
+/* More than any bound. */
+#define MAX_CALLS	(10 * (TDX_MIG_MAX_RESUMES + TDX_MIG_MAX_LATE_RETRIES))
+
 static void calls_are_bounded(struct kunit *test)
 {
-	const unsigned int max = 2 * (TDX_MIG_MAX_RESUMES + TDX_MIG_MAX_RETRIES);
 	struct fake_td *td = fake_td_create(test);
 	struct tdx_mig_call resumed = { .kvm = &td->kvm_tdx.kvm };
+	struct tdx_mig_call yielded = { .kvm = &td->kvm_tdx.kvm };
 	struct tdx_mig_call retried = { .kvm = &td->kvm_tdx.kvm };
 
-	/* Each entry of a list can take two interruptions. */
-	KUNIT_EXPECT_GE(test, TDX_MIG_MAX_RESUMES, 2 * 512);
+	/* Each entry of a list can be followed by an interruption. */
+	KUNIT_EXPECT_GE(test, TDX_MIG_MAX_RESUMES, 512);
 
-	KUNIT_EXPECT_EQ(test, count_calls(&resumed, TDX_INTERRUPTED_RESUMABLE, max),
+	KUNIT_EXPECT_EQ(test, count_calls(&resumed, TDX_INTERRUPTED_RESUMABLE, MAX_CALLS),
 			TDX_MIG_MAX_RESUMES);
-	KUNIT_EXPECT_FALSE(test, tdx_mig_call_again(&resumed, TDX_INTERRUPTED_BUSY));
 	KUNIT_EXPECT_EQ(test, resumed.resumes, TDX_MIG_MAX_RESUMES);
 	KUNIT_EXPECT_EQ(test, resumed.retries, 0);
 
-	KUNIT_EXPECT_EQ(test, count_calls(&retried, TDX_OPERAND_BUSY, max),
+	KUNIT_EXPECT_EQ(test, count_calls(&yielded, TDX_INTERRUPTED_BUSY, MAX_CALLS),
+			TDX_MIG_MAX_LATE_RETRIES);
+	KUNIT_EXPECT_EQ(test, yielded.resumes, 0);
+
+	KUNIT_EXPECT_EQ(test, count_calls(&retried, TDX_OPERAND_BUSY, MAX_CALLS),
 			TDX_MIG_MAX_RETRIES);
 	KUNIT_EXPECT_FALSE(test, tdx_mig_call_again(&retried, TDX_SYS_BUSY));
 	KUNIT_EXPECT_FALSE(test, retried.resume);
@@ -370,21 +378,32 @@ static void calls_are_bounded(struct kunit *test)
 /* What has begun can only be finished or be lost, so contention is given more time. */
 static void leaf_that_was_interrupted_outwaits_others(struct kunit *test)
 {
-	const unsigned int max = 2 * TDX_MIG_MAX_LATE_RETRIES;
 	struct fake_td *td = fake_td_create(test);
 	struct tdx_mig_call call = { .kvm = &td->kvm_tdx.kvm };
 
 	KUNIT_EXPECT_GE(test, TDX_MIG_MAX_LATE_RETRIES, 10 * TDX_MIG_MAX_RETRIES);
 	KUNIT_EXPECT_TRUE(test, tdx_mig_call_again(&call, TDX_INTERRUPTED_RESUMABLE));
-	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_OPERAND_BUSY, max),
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_OPERAND_BUSY, MAX_CALLS),
 			TDX_MIG_MAX_LATE_RETRIES);
 	KUNIT_EXPECT_FALSE(test, tdx_mig_call_again(&call, TDX_SYS_BUSY));
+}
+
+/* Such a leaf is called by who outwaits others, and must not do so thousands of times. */
+static void leaf_that_restarts_has_no_reason_to_be_patient(struct kunit *test)
+{
+	struct fake_td *td = fake_td_create(test);
+	struct tdx_mig_call call = { .kvm = &td->kvm_tdx.kvm, .restarts = true };
+
+	KUNIT_EXPECT_TRUE(test, tdx_mig_call_again(&call, TDX_INTERRUPTED_RESUMABLE));
+	KUNIT_EXPECT_TRUE(test, tdx_mig_call_again(&call, TDX_INTERRUPTED_BUSY));
+	KUNIT_EXPECT_FALSE(test, call.resume);
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_OPERAND_BUSY, MAX_CALLS),
+			TDX_MIG_MAX_RETRIES);
 }
 
 /* Contention between two interruptions neither ends the operation nor restarts it. */
 static void resumes_and_retries_have_bounds_of_their_own(struct kunit *test)
 {
-	const unsigned int max = 2 * (TDX_MIG_MAX_RESUMES + TDX_MIG_MAX_LATE_RETRIES);
 	struct fake_td *td = fake_td_create(test);
 	struct tdx_mig_call call = { .kvm = &td->kvm_tdx.kvm };
 
@@ -395,14 +414,16 @@ static void resumes_and_retries_have_bounds_of_their_own(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, tdx_mig_call_again(&call, TDX_OPERAND_BUSY));
 	KUNIT_EXPECT_TRUE(test, call.resume);
 
-	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_SYS_BUSY, max),
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_SYS_BUSY, MAX_CALLS),
 			TDX_MIG_MAX_LATE_RETRIES - 2);
-	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_INTERRUPTED_BUSY, max),
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_INTERRUPTED_BUSY, MAX_CALLS),
+			TDX_MIG_MAX_LATE_RETRIES);
+	KUNIT_EXPECT_EQ(test, count_calls(&call, TDX_INTERRUPTED_RESUMABLE, MAX_CALLS),
 			TDX_MIG_MAX_RESUMES - 1);
 	KUNIT_EXPECT_TRUE(test, call.resume);
 	KUNIT_EXPECT_FALSE(test, tdx_mig_call_again(&call, 0));
 	KUNIT_EXPECT_EQ(test, atomic64_read(&call.kvm->stat.tdx_mig_resumes),
-			TDX_MIG_MAX_RESUMES);
+			TDX_MIG_MAX_RESUMES + TDX_MIG_MAX_LATE_RETRIES);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&call.kvm->stat.tdx_mig_retries),
 			TDX_MIG_MAX_LATE_RETRIES);
 }
@@ -413,6 +434,7 @@ static struct kunit_case seamcall_cases[] = {
 	KUNIT_CASE_PARAM(a_leaf_is_called_again_if_that_helps, status_gen_params),
 	KUNIT_CASE(calls_are_bounded),
 	KUNIT_CASE(leaf_that_was_interrupted_outwaits_others),
+	KUNIT_CASE(leaf_that_restarts_has_no_reason_to_be_patient),
 	KUNIT_CASE(resumes_and_retries_have_bounds_of_their_own),
 	{}
 };

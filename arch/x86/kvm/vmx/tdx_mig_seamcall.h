@@ -28,10 +28,7 @@
 /* A leaf that has been interrupted has no way back but the end of the session. */
 #define TDX_MIG_MAX_LATE_RETRIES	TDX_MAX_TDCALL_WAITS
 
-/*
- * A leaf can be interrupted after each list entry, and before each one it may give way
- * to another SEAMCALL, in which case it has done nothing.
- */
+/* A leaf can be interrupted after each list entry. */
 #define TDX_MIG_MAX_RESUMES	(2 * PAGE_SIZE / sizeof(u64) + TDX_MIG_MAX_RETRIES)
 
 static inline u64 tdx_mig_status(u64 err)
@@ -51,11 +48,22 @@ static inline bool tdx_mig_is_busy(u64 err)
 	}
 }
 
+/* The leaf has given way to another SEAMCALL: it has to be resumed, and has done nothing. */
+static inline bool tdx_mig_has_given_way(u64 err)
+{
+	return tdx_mig_status(err) == TDX_INTERRUPTED_BUSY;
+}
+
 /* Does the leaf go on where it stopped when it is called again? */
 static inline bool tdx_mig_is_interrupted(u64 err)
 {
-	return tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE ||
-	       tdx_mig_status(err) == TDX_INTERRUPTED_BUSY;
+	return tdx_mig_status(err) == TDX_INTERRUPTED_RESUMABLE || tdx_mig_has_given_way(err);
+}
+
+/* Has the leaf failed for a reason that passes? */
+static inline bool tdx_mig_is_transient(u64 err)
+{
+	return tdx_mig_is_busy(err) || tdx_mig_is_interrupted(err);
 }
 
 static inline int tdx_mig_errno(u64 err)
@@ -71,30 +79,52 @@ static inline int tdx_mig_errno(u64 err)
 struct tdx_mig_call {
 	struct kvm *kvm;
 
+	/*
+	 * The operands alone tell the leaf where to go on.  It can stop after each list
+	 * entry, and already outwaits what is in its way, see tdh_do_no_vcpus().
+	 */
+	bool restarts;
+
 	/* The leaf was interrupted, and has to be told to go on where it stopped. */
 	bool resume;
 
 	/* Number of calls after the first one, by reason. */
 	unsigned int resumes;
+	unsigned int yields;
 	unsigned int retries;
 };
 
 /* Does the leaf that has returned @err have to be called again? */
 static inline bool tdx_mig_call_again(struct tdx_mig_call *call, u64 err)
 {
-	unsigned int max_retries = call->resume ? TDX_MIG_MAX_LATE_RETRIES : TDX_MIG_MAX_RETRIES;
+	struct kvm_vm_stat *stat = &call->kvm->stat;
+	unsigned int *nr, max;
+	atomic64_t *total;
 
-	if (tdx_mig_is_interrupted(err) && call->resumes < TDX_MIG_MAX_RESUMES) {
-		call->resumes++;
+	if (tdx_mig_is_interrupted(err) && !call->restarts)
 		call->resume = true;
-		atomic64_inc(&call->kvm->stat.tdx_mig_resumes);
-	} else if (tdx_mig_is_busy(err) && call->retries < max_retries) {
-		call->retries++;
-		atomic64_inc(&call->kvm->stat.tdx_mig_retries);
+
+	if (tdx_mig_has_given_way(err)) {
+		nr = &call->yields;
+		max = TDX_MIG_MAX_LATE_RETRIES;
+		total = &stat->tdx_mig_resumes;
+	} else if (tdx_mig_is_interrupted(err)) {
+		nr = &call->resumes;
+		max = TDX_MIG_MAX_RESUMES;
+		total = &stat->tdx_mig_resumes;
+	} else if (tdx_mig_is_busy(err)) {
+		nr = &call->retries;
+		max = call->resume ? TDX_MIG_MAX_LATE_RETRIES : TDX_MIG_MAX_RETRIES;
+		total = &stat->tdx_mig_retries;
 	} else {
 		return false;
 	}
 
+	if (*nr >= max)
+		return false;
+
+	++*nr;
+	atomic64_inc(total);
 	cpu_relax();
 
 	return true;

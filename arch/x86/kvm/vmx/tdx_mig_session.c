@@ -129,17 +129,10 @@ void tdx_mig_fail_import(struct kvm *kvm)
 /* What the TDX module thinks of the session. */
 u64 tdx_mig_read_op_state(struct kvm *kvm, u64 *op_state)
 {
-	struct tdx_mig_call call = { .kvm = kvm };
-	u64 err;
-
 	lockdep_assert_held(&kvm->mmu_lock);
 
-	do {
-		err = tdh_mng_rd(&to_kvm_tdx(kvm)->td, TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE),
-				 op_state);
-	} while (tdx_mig_call_again(&call, err));
-
-	return err;
+	return tdh_do_past_tdcalls_atomic(tdh_mng_rd, &to_kvm_tdx(kvm)->td,
+					  TDCS_MNG_NON_ARCH(TD_TDCS_MNG_OP_STATE), op_state);
 }
 
 /*

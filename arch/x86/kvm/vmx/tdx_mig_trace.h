@@ -94,7 +94,7 @@ DECLARE_EVENT_CLASS(kvm_tdx_mig_mem,
 		__entry->stream		= stream->index;
 		__entry->nr		= nr;
 		__entry->content	= content;
-		__entry->resumes	= call->resumes;
+		__entry->resumes	= call->resumes + call->yields;
 		__entry->retries	= call->retries;
 	),
 

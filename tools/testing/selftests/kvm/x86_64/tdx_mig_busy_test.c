@@ -14,6 +14,8 @@
 #define NR_BUSY		5
 /* More often than a command waits that can be repeated. */
 #define NR_STUCK	1000
+/* More often than any command waits. */
+#define NR_GIVEN_UP	15000
 #define NR_SENT		8UL
 
 TD_SRC_FIXTURE(td_src, td_mig_create_plain_src);
@@ -388,6 +390,50 @@ TD_TEST_F(td_mig, vcpu_state_that_is_half_imported_ends_the_session_and_the_sour
 	import_until_stuck(&self->m, &self->d, KVM_TDX_MIG_IMPORT_STATE_VP);
 	td_mig_return(&self->m, &self->d);
 	td_vcpu_run_to_done(self->vcpu);
+}
+
+/*
+ * After the start token there is no way back, and the order of bundles does not matter,
+ * so that what was begun can be begun again.
+ */
+TD_TEST_F(td_mig, memory_that_is_half_moved_after_the_start_token_is_moved_again)
+{
+	struct td_mig_dest *d = &self->d;
+	struct td_mig *m = &self->m;
+	struct td_mig_stream *s;
+	struct td_mig_bundle *b;
+	int i, first;
+	u64 nr;
+
+	td_mig_export_immutable(m);
+	td_mig_export_pause(m);
+	td_mig_export_td_and_vcpus(m);
+	td_mig_export_start_token(m);
+	first = m->nr_bundles;
+	m->nr_entries = NR_SENT;
+
+	/* The library repeats what ends with EAGAIN. */
+	td_sim_stuck_leaf_times(TDH_EXPORT_MEM, NR_GIVEN_UP);
+	td_mig_export_all_mem(m);
+	TEST_ASSERT(!td_sim_end_busy(), "KVM has not given up");
+
+	td_mig_dest_create(d, m);
+	td_mig_import(d, m, 0, first - 1);
+	TEST_ASSERT(m->nr_bundles - first > 1, "There is no bundle for each phase");
+	for (i = first; i < m->nr_bundles; i++) {
+		if (i == m->nr_bundles - 1)
+			td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_COMMIT);
+		b = &m->bundles[i];
+		nr = b->nr;
+		s = td_mig_load_bundle(d->streams, b);
+		td_sim_stuck_leaf(TDH_IMPORT_MEM);
+		TD_EXPECT_ERRNO(EAGAIN, __td_mig_cmd(s, b->import_cmd, 0, (u64)&nr, NULL));
+		td_sim_stuck_leaf(0);
+		expect_same_bundle(s, b);
+		TEST_ASSERT(!__td_mig_cmd(s, b->import_cmd, 0, (u64)&nr, NULL), "errno %d", errno);
+	}
+	td_mig_cmd(&d->streams[0], KVM_TDX_MIG_IMPORT_END);
+	td_vcpu_run_to_done(d->vcpus[0]);
 }
 
 int main(int argc, char *argv[])
