@@ -35,12 +35,8 @@
 #define MAX_POINTS		1000000U
 /* Longer than KVM waits where it can fail, shorter than where it cannot. */
 #define LONG			4000U
-/*
- * The same, but an interrupted command ends well: each call of the TDX module processes a
- * page, so that a list of 512 is never interrupted as often as KVM refuses to go on.  After
- * the commit there would be no way back.
- */
-#define LONG_WITHOUT_RETURN	1000U
+/* Once there is no way back, KVM resumes a command for longer, then it can be repeated. */
+#define LONG_WITHOUT_RETURN	2000U
 
 /* What the caller does when a command can be repeated. */
 enum policy {
