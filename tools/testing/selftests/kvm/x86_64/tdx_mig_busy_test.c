@@ -15,7 +15,7 @@
 /* More often than a command waits that can be repeated. */
 #define NR_STUCK	1000
 /* More often than any command waits. */
-#define NR_GIVEN_UP	15000
+#define NR_GIVEN_UP	25000
 #define NR_SENT		8UL
 
 TD_SRC_FIXTURE(td_src, td_mig_create_plain_src);
