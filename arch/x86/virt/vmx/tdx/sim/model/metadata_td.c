@@ -438,6 +438,10 @@ static const struct md_row servtd_1_5_01[] = {
 
 static const struct md_row servtd_1_5_05[] = {
 	SERVTD_HASH(MD_IGNORED),
+	/*
+	 * The module has a check that this is 1, but does not get there: no bit of
+	 * the field can be imported, and such a field is skipped.
+	 */
 	SERVTD_NUM(MD_PRESENT),
 	SERVTD_BINDINGS(MD_IGNORED, NULL),
 };
