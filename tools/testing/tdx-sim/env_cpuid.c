@@ -70,6 +70,25 @@ static const struct cpuid_entry reference[] = {
 	{ 0x80000008, ANY_SUBLEAF, 0x00003934, 0x00000200, 0x00000000, 0x00000000 },
 };
 
+#define MAX_ADDED	4
+
+static struct cpuid_entry added[MAX_ADDED];
+static unsigned int nr_added;
+
+void machine_add_cpuid(u32 leaf, u32 subleaf, const u32 bits[4])
+{
+	if (nr_added == MAX_ADDED)
+		abort();
+	added[nr_added++] = (struct cpuid_entry){
+		leaf, subleaf, bits[0], bits[1], bits[2], bits[3],
+	};
+}
+
+void machine_forget_cpuid(void)
+{
+	nr_added = 0;
+}
+
 static struct {
 	u32 msr;
 	u64 bits;
@@ -101,18 +120,25 @@ u64 tdx_sim_host_msr(u32 msr)
 	return 0;
 }
 
-void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4])
+static void or_entry(const struct cpuid_entry *entries, unsigned int nr, u32 leaf, u32 subleaf,
+		     u32 regs[4])
 {
 	const struct cpuid_entry *e;
 
-	memset(regs, 0, 4 * sizeof(regs[0]));
-	for (e = reference; e < reference + ARRAY_SIZE(reference); e++) {
+	for (e = entries; e < entries + nr; e++) {
 		if (e->leaf != leaf || (e->subleaf != ANY_SUBLEAF && e->subleaf != subleaf))
 			continue;
-		regs[0] = e->eax;
-		regs[1] = e->ebx;
-		regs[2] = e->ecx;
-		regs[3] = e->edx;
+		regs[0] |= e->eax;
+		regs[1] |= e->ebx;
+		regs[2] |= e->ecx;
+		regs[3] |= e->edx;
 		return;
 	}
+}
+
+void tdx_sim_host_cpuid(u32 leaf, u32 subleaf, u32 regs[4])
+{
+	memset(regs, 0, 4 * sizeof(regs[0]));
+	or_entry(reference, ARRAY_SIZE(reference), leaf, subleaf, regs);
+	or_entry(added, nr_added, leaf, subleaf, regs);
 }

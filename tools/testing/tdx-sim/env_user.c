@@ -81,6 +81,7 @@ void machine_reset(const struct tdx_sim_platform *platform)
 	current_lp = 0;
 	machine_drop_gcm();
 	machine_set_guest(NULL);
+	machine_forget_cpuid();
 	machine_flip_msr(0, 0);
 	tdx_sim_reset(platform);
 }

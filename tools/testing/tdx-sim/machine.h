@@ -73,6 +73,11 @@ struct machine_dirty_page {
 /* Counts since the last look. */
 struct machine_dirty_page machine_dirty_page(void);
 
+/* Give the processor bits of CPUID beside those of the reference, until the next reset. */
+void machine_add_cpuid(u32 leaf, u32 subleaf, const u32 bits[4]);
+/* Take them away again. */
+void machine_forget_cpuid(void);
+
 /* Flip bits of an MSR that the module looks at, until the next reset. */
 void machine_flip_msr(u32 msr, u64 bits);
 

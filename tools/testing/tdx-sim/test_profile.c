@@ -21,11 +21,24 @@
 #define FIELD_CONFIG_FLAGS	0x9110000300000016ULL
 #define FIELD_SERVTD_HASH	0x9910000300000000ULL
 #define FIELD_L2_CTLS_1		0xa020000300000051ULL
+#define FIELD_CR4_MASK		0x0024000300006002ULL
+#define FIELD_CPUID_7_1		0x9410000300000e02ULL
+#define FIELD_CPUID_1A		0x94100003000035feULL
+#define FIELD_CPUID_23_0	0x9410000300004600ULL
+#define FIELD_CPUID_23_1	0x9410000300004602ULL
 
 #define ATTR_LASS	BIT_ULL(27)
-#define CPUID_7_0	5	/* slot of TD_PARAMS */
+#define CR4_LASS	BIT_ULL(27)
+#define CR4_LAM_SUP	BIT_ULL(28)
+/* Slots of TD_PARAMS. */
+#define CPUID_7_0	5
+#define CPUID_7_1	6
+#define CPUID_23_0	11
 #define CPUID_7_0_EBX_HLE BIT(4)
 #define CPUID_7_0_EBX_RTM BIT(11)
+#define CPUID_7_1_EAX_LASS BIT(6)
+#define CPUID_7_1_EAX_PERFMON BIT(8)
+#define CPUID_7_1_EAX_LAM BIT(26)
 #define MSR_ARCH_CAPABILITIES 0x10a
 #define ARCH_CAP_TSX_CTRL BIT_ULL(7)
 
@@ -466,24 +479,199 @@ static void test_l2_ctls(void)
 		  "it is %s", is_1_5_05() ? "not even there to be written" : "writable alone");
 }
 
+/* ------------------------------------------------- features of the processor */
+
+#define add_cpuid_eax(_leaf, _subleaf, _eax) \
+	machine_add_cpuid(_leaf, _subleaf, (const u32[4]) { _eax })
+
+static u64 init_td(struct fx_td *td, u64 attributes, u32 eax_7_1, u32 eax_23_0)
+{
+	u64 hpa;
+	u8 *p = good_params(td, &hpa);
+
+	put_unaligned_le64(attributes, p);
+	put_unaligned_le32(eax_7_1, p + SIM_TD_PARAMS_CPUID + CPUID_7_1 * 16);
+	put_unaligned_le32(eax_23_0, p + SIM_TD_PARAMS_CPUID + CPUID_23_0 * 16);
+	return fx_call(LEAF_MNG_INIT, .rcx = td->tdr, .rdx = hpa);
+}
+
+/* EAX and EBX of a leaf, as the TD has it. */
+static u64 td_cpuid(u64 attributes, u32 eax_7_1, u32 eax_23_0, u64 field)
+{
+	struct fx_td td;
+
+	fx_expect_success("MNG.INIT", init_td(&td, attributes, eax_7_1, eax_23_0));
+	return fx_mng_rd(td.tdr, field);
+}
+
+static void lass_attribute(struct sim_td *td)
+{
+	td->tdcs->attributes |= ATTR_LASS;
+}
+
+static void lass_cpuid(struct sim_td *td)
+{
+	td->cpuid->values[cpuid_index(7, 1)][0] |= CPUID_7_1_EAX_LASS;
+}
+
+static void with_lass(struct sim_td *td)
+{
+	lass_attribute(td);
+	lass_cpuid(td);
+}
+
+/* What of CR4 is not the guest's. */
+static u64 cr4_mask(u64 attributes)
+{
+	struct fx_args args = { .rcx = pair.src.vp[0], .rdx = FIELD_CR4_MASK };
+	struct sim_td td;
+
+	fx_restore(0);
+	probe_td(pair.src.tdr, &td);
+	td.tdcs->attributes |= SIM_ATTR_DEBUG | attributes;
+	fx_expect_success("VP.RD", fx_seamcall(LEAF_VP_RD, &args));
+	return args.r8 & (CR4_LASS | CR4_LAM_SUP);
+}
+
+static void test_lass(void)
+{
+	u64 refused = SIM_METADATA_FIELD_VALUE_NOT_VALID | SIM_FATAL;
+	const char *has = is_1_5_05() ? "can have" : "has no";
+	struct fx_td td;
+
+	tap_equal(start_with(with_lass) & CODE_MASK, refused,
+		  "a TD with LASS does not go to a CPU without it");
+	tap_equal(cr4_mask(0), CR4_LASS | CR4_LAM_SUP, "where CR4 has no bits for LASS and LAM");
+
+	add_cpuid_eax(7, 1, CPUID_7_1_EAX_LASS);
+	fx_restore(0);
+	tap_equal(sys_rd(FIELD_ATTRIBUTES_FIXED0) & ATTR_LASS, is_1_5_05() ? ATTR_LASS : 0,
+		  "on a CPU with LASS, a TD %s it", has);
+	if (tap_equal(init_td(&td, ATTR_LASS, 0, 0),
+		      is_1_5_05() ? 0 : SIM_OPERAND_INVALID | OPND_ATTRIBUTES,
+		      "MNG.INIT says so, too") && is_1_5_05())
+		tap_ok(fx_mng_rd(td.tdr, FIELD_CPUID_7_1) & CPUID_7_1_EAX_LASS,
+		       "a TD with LASS sees it");
+	tap_ok(!(td_cpuid(0, 0, 0, FIELD_CPUID_7_1) & CPUID_7_1_EAX_LASS),
+	       "one that did not ask for LASS does not");
+	tap_equal(start_with(with_lass) & CODE_MASK, is_1_5_05() ? 0 : refused,
+		  "a TD that comes here %s it", has);
+	tap_equal(start_with(lass_attribute) & CODE_MASK, refused, "but not without seeing it");
+	tap_equal(start_with(lass_cpuid) & CODE_MASK, refused, "nor may it see LASS alone");
+	tap_equal(cr4_mask(ATTR_LASS), CR4_LAM_SUP | (is_1_5_05() ? 0 : CR4_LASS),
+		  "the bit of CR4 is%s the guest's then", is_1_5_05() ? "" : " not");
+	tap_equal(cr4_mask(0), CR4_LASS | CR4_LAM_SUP, "and only then");
+	machine_forget_cpuid();
+}
+
+static void test_lam(void)
+{
+	static const u64 cr3s[] = { BIT_ULL(61), BIT_ULL(62), GENMASK_ULL(62, 61) | 0x1fff };
+	static const u64 wrong[] = { BIT_ULL(60), BIT_ULL(63), BIT_ULL(61) | BIT_ULL(47) };
+	u64 refused = is_1_5_05() ? SIM_METADATA_FIELD_VALUE_NOT_VALID : 0;
+	struct sim_vp src, dst;
+	unsigned int i;
+
+	add_cpuid_eax(7, 1, CPUID_7_1_EAX_LAM);
+	for (i = 0; i < ARRAY_SIZE(cr3s); i++) {
+		fresh_vps(&src, &dst);
+		src.vmcs->cr3 = cr3s[i];
+		tap_equal(move_vp(&src, &dst), 0, "CR3 can have LAM on a CPU with it");
+		tap_equal(dst.vmcs->cr3, cr3s[i], "and keeps it");
+	}
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		fresh_vps(&src, &dst);
+		src.vmcs->cr3 = wrong[i];
+		tap_equal(move_vp(&src, &dst), refused, "what is wrong without LAM is %s with it",
+			  refused ? "wrong" : "imported");
+	}
+	tap_equal(cr4_mask(0), CR4_LASS | (is_1_5_05() ? 0 : CR4_LAM_SUP),
+		  "the bit of CR4 is %s", is_1_5_05() ? "the guest's" : "not the guest's");
+	machine_forget_cpuid();
+}
+
+#define NATIVE_MODEL	0x40000001
+
+static void native_model(struct sim_td *td)
+{
+	td->cpuid->values[cpuid_index(0x1a, U32_MAX)][0] = NATIVE_MODEL;
+}
+
+/* CPUID 0x1A is about the core that a TD happens to run on. */
+static void test_native_model(void)
+{
+	add_cpuid_eax(0x1a, 0, NATIVE_MODEL);
+	if (is_1_5_05()) {
+		tap_equal(td_cpuid(0, 0, 0, FIELD_CPUID_1A), NATIVE_MODEL,
+			  "a TD sees the native model");
+		tap_equal(td_cpuid(SIM_ATTR_MIGRATABLE, 0, 0, FIELD_CPUID_1A), 0,
+			  "but not if it can migrate");
+		tap_equal(start_with(native_model) & CODE_MASK,
+			  SIM_METADATA_FIELD_VALUE_NOT_VALID | SIM_FATAL,
+			  "and none arrives with it, even if it is the same");
+	} else {
+		struct fx_td td;
+
+		fx_expect_success("MNG.INIT", init_td(&td, 0, 0, 0));
+		tap_equal(fx_call(LEAF_MNG_RD, .rcx = td.tdr, .rdx = FIELD_CPUID_1A),
+			  SIM_METADATA_FIELD_ID_INCORRECT, "a TD does not have CPUID 0x1A");
+	}
+	machine_forget_cpuid();
+}
+
+#define PERFMON_SUBLEAVES	0xb
+#define PERFMON_COUNTERS	0xff
+
+static void perfmon_leaf(struct sim_td *td)
+{
+	td->cpuid->values[cpuid_index(0x23, 1)][0] = PERFMON_COUNTERS;
+}
+
+static void test_perfmon(void)
+{
+	const char *is = is_1_5_05() ? "is zero" : "is there anyway";
+
+	add_cpuid_eax(7, 1, CPUID_7_1_EAX_PERFMON);
+	add_cpuid_eax(0x23, 0, PERFMON_SUBLEAVES);
+	add_cpuid_eax(0x23, 1, PERFMON_COUNTERS);
+	tap_equal(td_cpuid(SIM_ATTR_PERFMON, CPUID_7_1_EAX_PERFMON, 0xf, FIELD_CPUID_23_0),
+		  PERFMON_SUBLEAVES, "a TD with PERFMON has CPUID 0x23");
+	tap_equal(td_cpuid(SIM_ATTR_PERFMON, CPUID_7_1_EAX_PERFMON, 0x3, FIELD_CPUID_23_0),
+		  0x3, "with the subleaves that it may have");
+	tap_equal(td_cpuid(SIM_ATTR_PERFMON, CPUID_7_1_EAX_PERFMON, 0x3, FIELD_CPUID_23_1),
+		  PERFMON_COUNTERS, "and their values");
+	tap_equal(td_cpuid(0, CPUID_7_1_EAX_PERFMON, 0x3, FIELD_CPUID_23_0),
+		  is_1_5_05() ? 0 : 0x3, "without PERFMON, it %s", is);
+	tap_equal(td_cpuid(SIM_ATTR_PERFMON, 0, 0x3, FIELD_CPUID_23_0), is_1_5_05() ? 0 : 0x3,
+		  "if CPUID 7.1 does not tell of the leaf, it %s", is);
+	tap_equal(td_cpuid(SIM_ATTR_PERFMON, 0, 0x3, FIELD_CPUID_23_1),
+		  is_1_5_05() ? 0 : PERFMON_COUNTERS, "so are the values");
+	tap_equal(start_with(perfmon_leaf) & CODE_MASK,
+		  is_1_5_05() ? SIM_METADATA_FIELD_VALUE_NOT_VALID | SIM_FATAL : 0,
+		  "a TD that migrates has no PERFMON; the leaf %s",
+		  is_1_5_05() ? "is refused" : "arrives anyway");
+	machine_forget_cpuid();
+}
+
 /* ------------------------------------------------- VP.ENTER and its failures */
 
+/* Like the engine of a machine that finds that it cannot load them. */
 static void fail_entry(struct sim_vp *vp, struct sim_td_exit *exit)
 {
 	exit->rax = sim_profile()->unloadable_state;
 }
 
+/* In numbers: what a host sees does not depend on the names that they have here. */
 static void test_unloadable_state(void)
 {
-	u64 code = is_1_5_05() ? SIM_NON_RECOVERABLE_TD_NON_ACCESSIBLE : SIM_NON_RECOVERABLE_TD;
-
 	fx_restore(0);
 	machine_set_guest(fail_entry);
-	tap_equal(fx_call(LEAF_VP_ENTER, .rcx = pair.src.vp[0]), code | SIM_FATAL,
+	tap_equal(fx_call(LEAF_VP_ENTER, .rcx = pair.src.vp[0]),
+		  is_1_5_05() ? 0x6000000500000000 : 0x6000000200000000,
 		  "a vCPU whose state cannot be loaded ends its TD, which is %s",
 		  is_1_5_05() ? "not accessible" : "not recoverable");
 	machine_set_guest(NULL);
-	tap_equal(fx_call(LEAF_VP_ENTER, .rcx = pair.src.vp[0]), SIM_TD_FATAL,
+	tap_equal(fx_call(LEAF_VP_ENTER, .rcx = pair.src.vp[0]), 0xe000060400000000,
 		  "and does not run again");
 }
 
@@ -537,6 +725,10 @@ static void test(const struct tdx_sim_profile *profile)
 	test_vp_values();
 	test_rtit_ctl();
 	test_immutable_values();
+	test_lass();
+	test_lam();
+	test_native_model();
+	test_perfmon();
 	test_l2_ctls();
 	test_unloadable_state();
 	test_known_attacks();
