@@ -101,7 +101,7 @@ mutate "a list may end before its last sequence" metadata_list.c \
 mutate "a TD whose import has begun is initialised" mng_init.c \
 	's/if (sim_profile()->guarded_import/if (!c/'
 mutate "a list that is shorter than its header is a long one" metadata_list.c \
-	's/if (sim_profile()->bounded_lists/if (!l.t/'
+	's/if (sim_profile()->bounded_lists/if (!l->t/'
 mutate "an IV is used twice" mbmd.c \
 	's/s->ctx->iv_counter++;/s->ctx->iv_counter += !s->ctx->iv_counter;/'
 

@@ -220,6 +220,38 @@ static void test_masks(void)
 	tap_equal(dst.tdcs->tsc_offset, tsc, "the TSC goes on as it was then");
 }
 
+/* After an error the module reads on, and expects the first field again. */
+static void test_pages_after_error(void)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE], bad[SIM_PAGE_SIZE];
+	struct md_cursor cur = { };
+	unsigned int n, i, loaded = 0;
+	u64 rcx, rdx, *xbuff;
+
+	fresh_pair();
+	xbuff = (u64 *)(src_vp.xbuff[1]);
+	xbuff[0] = 0x1234;
+	n = dump(MD_BUNDLE_VP, &src, &src_vp, pages);
+	memcpy(bad, pages[0], sizeof(bad));
+	put_unaligned_le16(get_unaligned_le16(bad + 2) + 1, bad + 2);
+	tap_ok(md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, bad, false, &rcx, &rdx),
+	       "a page with a sequence too many is refused");
+	tap_equal(dst_vp.vps->gpr[3], src_vp.vps->gpr[3], "what it had before is loaded");
+	for (i = 1; i < n; i++)
+		loaded += !md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, pages[i], i == n - 1,
+					&rcx, &rdx);
+	tap_equal(loaded, 0, "the pages behind it are not");
+	tap_equal(*(u64 *)dst_vp.xbuff[1], 0, "nothing of them");
+	tap_equal(md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, pages[0], false, &rcx, &rdx), 0,
+		  "only one with the first field is");
+
+	put_unaligned_le32(1, bad + 4);
+	tap_ok(md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, bad, false, &rcx, &rdx),
+	       "so it is after a wrong header");
+	tap_equal(md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, pages[0], false, &rcx, &rdx), 0,
+		  "the first field is expected again");
+}
+
 static void test_cpuid(void)
 {
 	struct fx_args args;
@@ -352,6 +384,7 @@ int main(void)
 	test_headers();
 	test_mask_bit();
 	test_masks();
+	test_pages_after_error();
 	test_ids();
 	test_cpuid();
 	test_cpuid_of_import();

@@ -332,6 +332,35 @@ static void test_migration(void)
 	tap_equal(dst.tdcs->op_state, OP_FAILED_IMPORT, "which ends the import");
 }
 
+#define ID_OF_PAGE_2	300	/* the first one has 225 */
+
+/* The host can read the ids of a TD whose import has failed. */
+static void test_ids_after_error(void)
+{
+	static u8 pages[2][SIM_PAGE_SIZE];
+	struct md_cursor cur = { };
+	struct sim_td src, dst;
+	u64 rcx, rdx, err;
+
+	fx_restore(1);
+	probe_td(pair.src.tdr, &src);
+	probe_td(pair.dst.tdr, &dst);
+	src.x2apic_ids[0] = 5;
+	src.x2apic_ids[ID_OF_PAGE_2] = 6;
+	md_dump_page(MD_BUNDLE_IMMUTABLE_TD, &src, NULL, &cur, pages[0]);
+	md_dump_page(MD_BUNDLE_IMMUTABLE_TD, &src, NULL, &cur, pages[1]);
+	/* One sequence more than there is room for. */
+	put_unaligned_le16(get_unaligned_le16(pages[0] + 2) + 1, pages[0] + 2);
+
+	cur = (struct md_cursor){ };
+	err = md_load_page(MD_BUNDLE_IMMUTABLE_TD, &dst, NULL, &cur, pages[0], false, &rcx, &rdx);
+	tap_equal(err >> 32, SIM_METADATA_LIST_OVERFLOW >> 32, "a list ends before its sequences");
+	tap_equal(dst.x2apic_ids[0], 5, "what it had was taken over until then");
+	tap_ok(md_load_page(MD_BUNDLE_IMMUTABLE_TD, &dst, NULL, &cur, pages[1], true, &rcx, &rdx),
+	       "the next page does not go on from there");
+	tap_equal(dst.x2apic_ids[ID_OF_PAGE_2], 0, "so the ids that it has are not taken over");
+}
+
 int main(void)
 {
 	fx_profile(&tdx_sim_profile_1_5_05);
@@ -342,6 +371,7 @@ int main(void)
 	test_vp_init();
 	test_guest();
 	test_migration();
+	test_ids_after_error();
 	test_older();
 	test_older_for_linux();
 	return tap_done();

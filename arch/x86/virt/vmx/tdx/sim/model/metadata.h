@@ -53,7 +53,8 @@ u64 md_dump_page(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
  * @ext_rdx: The same for RDX
  *
  * The first error of a bundle is the one to report, after the MAC was found
- * good and with SIM_FATAL added.  Pages after an error may be loaded or not.
+ * good and with SIM_FATAL added.  Pages after an error are read as well, but
+ * nothing of them is applied unless they start from the first field.
  *
  * Return: SIM_SUCCESS or the status without SIM_FATAL.
  */
