@@ -252,6 +252,37 @@ static void test_pages_after_error(void)
 		  "the first field is expected again");
 }
 
+/* A size beyond the page is an error, but is taken for that of the page. */
+static void test_size_beyond_page(void)
+{
+	static u8 pages[MAX_PAGES][SIM_PAGE_SIZE];
+	struct md_cursor cur = { };
+	unsigned int n, i, refused = 0;
+	u64 rcx, rdx;
+
+	fresh_pair();
+	*(u64 *)src_vp.xbuff[1] = 0x1234;
+	n = dump(MD_BUNDLE_VP, &src, &src_vp, pages);
+	put_unaligned_le16(SIM_PAGE_SIZE + 1, pages[0]);
+	tap_equal(md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, pages[0], false, &rcx, &rdx),
+		  SIM_OPERAND_INVALID | OPND_PAGE, "a list is not longer than a page");
+	tap_equal(dst_vp.vps->gpr[3], src_vp.vps->gpr[3], "it is loaded all the same");
+	for (i = 1; i < n; i++)
+		refused += !!md_load_page(MD_BUNDLE_VP, &dst, &dst_vp, &cur, pages[i], i == n - 1,
+					  &rcx, &rdx);
+	tap_equal(refused, 0, "and what follows is loaded, too");
+	tap_equal(*(u64 *)dst_vp.xbuff[1], 0x1234, "all of it");
+
+	fresh_pair();
+	dump(MD_BUNDLE_TD, &src, NULL, pages);
+	put_unaligned_le16(U16_MAX, pages[0]);
+	put_unaligned_le16(get_unaligned_le16(pages[0] + 2) - 1, pages[0] + 2);
+	cur = (struct md_cursor){ };
+	tap_equal(md_load_page(MD_BUNDLE_TD, &dst, NULL, &cur, pages[0], true, &rcx, &rdx),
+		  SIM_OPERAND_INVALID | OPND_PAGE, "it is the size that is reported");
+	tap_equal(rcx, 0, "not what else is wrong with the list");
+}
+
 static void test_cpuid(void)
 {
 	struct fx_args args;
@@ -385,6 +416,7 @@ int main(void)
 	test_mask_bit();
 	test_masks();
 	test_pages_after_error();
+	test_size_beyond_page();
 	test_ids();
 	test_cpuid();
 	test_cpuid_of_import();

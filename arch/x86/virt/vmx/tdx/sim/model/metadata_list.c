@@ -354,19 +354,16 @@ static u64 md_check_rest(struct md_load *l, bool last)
 	return SIM_REQUIRED_METADATA_FIELD_MISSING;
 }
 
-static u64 md_load_list(struct md_load *l, const struct md_cursor *cur, bool last)
+static u64 md_load_list(struct md_load *l, const struct md_list_header *header,
+			const struct md_cursor *cur, bool last)
 {
-	struct md_list_header header;
 	u64 err;
 
-	memcpy(&header, l->page, sizeof(header));
-	if (header.size > SIM_PAGE_SIZE)
-		return SIM_OPERAND_INVALID | OPND_PAGE;
-	if (!header.nr_sequences || header.reserved)
+	if (!header->nr_sequences || header->reserved)
 		return SIM_INVALID_METADATA_LIST_HEADER |
 		       (sim_profile()->located_list_errors ? MD_NO_SEQUENCE : 0);
-	l->left = header.size - sizeof(header);
-	if (sim_profile()->bounded_lists && header.size < sizeof(header))
+	l->left = min_t(u32, header->size, SIM_PAGE_SIZE) - sizeof(*header);
+	if (sim_profile()->bounded_lists && header->size < sizeof(*header))
 		l->left = 0;
 
 	md_resume(l->t->context, cur, &l->pos);
@@ -374,7 +371,7 @@ static u64 md_load_list(struct md_load *l, const struct md_cursor *cur, bool las
 		while (l->pos.row && !md_wanted(l))
 			md_next_field(l->t->context, &l->pos);
 	}
-	err = md_load_sequences(l, header.nr_sequences);
+	err = md_load_sequences(l, header->nr_sequences);
 	return err ?: md_check_rest(l, last);
 }
 
@@ -389,13 +386,20 @@ u64 md_load_page(enum md_bundle bundle, struct sim_td *td, struct sim_vp *vp,
 		.t = &t, .phase = md_phase_of(bundle), .page = page,
 		.offset = sizeof(struct md_list_header), .ext_rcx = ext_rcx,
 	};
+	struct md_list_header header;
 	u64 err;
 
 	*ext_rcx = 0;
 	*ext_rdx = 0;
-	err = md_load_list(&l, cur, last);
+	memcpy(&header, page, sizeof(header));
+	err = md_load_list(&l, &header, cur, last);
 	/* After an error the module expects the first field again. */
 	cur->field_id = !err && l.pos.row ? l.pos.id : 0;
 	cur->done = !l.pos.row;
+	/* It does not stop at a size that is too large, but reports nothing else then. */
+	if (header.size > SIM_PAGE_SIZE) {
+		*ext_rcx = 0;
+		return SIM_OPERAND_INVALID | OPND_PAGE;
+	}
 	return err;
 }
