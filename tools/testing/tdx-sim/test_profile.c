@@ -9,6 +9,7 @@
 
 #define MAX_PAGES	8
 #define CODE_MASK	GENMASK_ULL(63, 32)
+#define RD_VERSION_1	BIT_ULL(16)
 
 #define FIELD_UPDATE_VERSION	0x0800000100000005ULL
 #define FIELD_FEATURES0		0x0a00000300000008ULL
@@ -20,6 +21,8 @@
 #define FIELD_NUM_CPUID_VALUES	0x911000010000000eULL
 #define FIELD_CONFIG_FLAGS	0x9110000300000016ULL
 #define FIELD_SERVTD_HASH	0x9910000300000000ULL
+#define FIELD_LAST_OF_BINDINGS	0x991000030000008fULL
+#define FIELD_MIGSC_LINKS	0x9a10000300000000ULL
 #define FIELD_L2_CTLS_1		0xa020000300000051ULL
 #define FIELD_CR4_MASK		0x0024000300006002ULL
 #define FIELD_CPUID_7_1		0x9410000300000e02ULL
@@ -81,6 +84,22 @@ static void test_sys(void)
 	tap_equal(fx_mng_rd(pair.src.tdr, FIELD_CONFIG_FLAGS), 0,
 		  "a field is found with bit 63 of its id or without");
 	tap_equal(fx_mng_rd(pair.src.tdr, FIELD_CONFIG_FLAGS & ~BIT_ULL(63)), 0, "the same");
+}
+
+/* Of the two streams of a TD that can migrate. */
+static void test_stream_links(void)
+{
+	struct fx_args args = { .rcx = pair.src.tdr, .rdx = FIELD_LAST_OF_BINDINGS };
+	struct sim_td src;
+
+	fx_restore(0);
+	probe_td(pair.src.tdr, &src);
+	tap_equal(fx_seamcall(LEAF_MNG_RD | RD_VERSION_1, &args), 0,
+		  "the host reads the bindings of a TD");
+	tap_equal(args.rdx, FIELD_MIGSC_LINKS, "the links of its streams are next");
+	args.rdx = FIELD_MIGSC_LINKS + 1;
+	tap_equal(fx_seamcall(LEAF_MNG_RD, &args), 0, "it can read them as well");
+	tap_ok(args.r8 && args.r8 == src.migsc_links[1], "as they are");
 }
 
 /* What of the CPUID leaves can be set, and what a TD may just lack. */
@@ -714,6 +733,7 @@ static void test(const struct tdx_sim_profile *profile)
 	fx_pair_init(&pair, 2);
 	fx_snapshot(0);
 	test_sys();
+	test_stream_links();
 	test_cpuid_config();
 	test_mng_init();
 	test_report();

@@ -47,7 +47,7 @@ static const struct md_table *const sys_1_5_05[] = {
 
 static const struct md_table *const td_1_5_01[] = {
 	&md_td_management, &md_td_controls_1_5_01, &md_td_state, &md_td_servtd_1_5_01,
-	&md_td_pages, NULL,
+	&md_td_links, &md_td_pages, NULL,
 };
 
 static const struct md_table *const td_1_5_05[] = {
