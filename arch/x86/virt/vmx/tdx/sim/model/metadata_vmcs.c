@@ -226,9 +226,7 @@ static u64 set_cr3(const struct md_target *t, const struct md_field *f, u64 mask
 {
 	u64 cr3 = *value;
 
-	if (!sim_profile()->strict_import)
-		return SIM_SUCCESS;
-	if (cpuid_has_lam())
+	if (sim_profile()->lass_lam && cpuid_has_lam())
 		cr3 &= ~CR3_LAM;
 	return cr3 & (CR3_RESERVED | CR3_LAM) || !sept_gpa_private(t->td, cr3) ?
 	       SIM_METADATA_FIELD_VALUE_NOT_VALID : SIM_SUCCESS;

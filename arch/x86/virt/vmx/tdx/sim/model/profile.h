@@ -41,7 +41,7 @@ struct sim_fields {
  * @l2_ctls: L2_CTLS that can be set
  * @topology: The host configures CPUID 0x1F and the x2APIC ids, and a TD can have
  *	CPUID 0xB and 0x1F without #VE
- * @lass_lam: CR4 bits of LASS and LAM can be the guest's
+ * @lass_lam: CR4 bits of LASS and LAM can be the guest's, and so those of LAM in CR3
  * @own_servtd_hash: An import does not take over what the source has bound, but
  *	measures its own binding
  * @rebind_by_hash: A service TD that is bound again is recognized by its
@@ -51,8 +51,8 @@ struct sim_fields {
  *	and a list that ends between sequences is too short
  * @strict_last_list: Only the last list of a bundle is checked for fields that are
  *	missing
- * @strict_import: Imported TSC_FREQUENCY, CR3 and XSS are checked, a disabled vCPU
- *	stays so, RTIT_CTL is not taken over, and NUM_VCPUS is named if it is wrong
+ * @strict_import: Imported TSC_FREQUENCY is checked and XSS more strictly, a disabled
+ *	vCPU stays so, RTIT_CTL is not taken over, and NUM_VCPUS is named if it is wrong
  * @allowed_cpuid_bits: CPUID_CONFIG_VALUES has the bits that a TD may lack of what
  *	the processor has, as SYS.INFO has them, not just those that can be set freely
  * @perfmon_leaf: A TD has CPUID 0x23 only with PERFMON
