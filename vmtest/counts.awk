@@ -24,6 +24,7 @@ FNR == NR {
 		next
 	}
 	last[$1, $2] = $3
+	goal_of[$1, $2] = $4
 	next
 }
 
@@ -56,6 +57,9 @@ FNR == 1 {
 			verdict = "FAIL grows with the TD"
 	}
 	goal = $5 ? $5 : ""
+	# The goal is the program's.  What stands beside the figures must not differ from it.
+	if (verdict == "" && goal != goal_of[key])
+		verdict = "FAIL not the goal of counts.list"
 	if (goal != "" && verdict == "")
 		verdict = $4 <= goal ? "reached" : "missed"
 	if (verdict ~ /^FAIL/)

@@ -344,21 +344,69 @@ while (my ($row, $what) = each %formula) {
 	$cost{$row} = [ "blackout, source, $what", "blackout, destination, $what" ];
 }
 $cost{"mmu_lock for write: $_"} = "mmu_lock held for write, $holds{$_}" for keys %holds;
-my %counts;
+my (%counts, %goal);
 open my $counts, '<', dirname($0) . "/counts.list" or die "counts.list: $!\n";
 while (<$counts>) {
-	push @{$counts{$1}}, $2 if /^([^#\t]+)\t\d+\t([\d.]+)$/;
+	my ($what, $batch, $count, $goal) = /^([^#\t]+)\t(\d+)\t([\d.]+)(?:\t(\d+))?$/ or next;
+	push @{$counts{$what}}, $count;
+	$goal{"$what\t$batch"} = { goal => $goal, count => $count } if defined $goal;
 }
+
+# differs COUNT IS: may change a little before it is accepted again.
+sub differs {
+	my ($said, $is) = @_;
+	return abs($said - $is) > $is * 0.05 ? "says $said, is $is" : ();
+}
+
 for my $row (sort keys %cost) {
 	my ($said) = $text{$COST} =~ /^  \Q$row\E  +([\d,]+(?: +[\d,]+)*)$/m;
 	my @said = map { s/,//gr } split ' ', $said // '';
 	my @is = map { @{$counts{$_} // []} } ref $cost{$row} ? @{$cost{$row}} : $cost{$row};
 	# Of events, the first of the equal figures of some batches.
 	my @f = !@said || !@is ? "is in one of them alone" :
-		map { abs($said[$_] - $is[$_]) > $is[$_] * 0.05 ? "says $said[$_], is $is[$_]" : () }
-		0 .. $#said;
+		map { differs($said[$_], $is[$_]) } 0 .. $#said;
 	check("cost: $row", @f);
 }
+
+# The goals, each of which has to be told, with what has become of it.
+my %goals = (
+	"KVM_CLEAR_DIRTY_LOG, 512 pages" => "CLEAR_DIRTY_LOG, with TRACK\t512",
+	"EXPORT_MEM, 512 pages" => "EXPORT_MEM, page\t512",
+	"EXPORT_MEM, 512 pages that were exported before" =>
+		"EXPORT_MEM, page exported before\t512",
+	"IMPORT_MEM, 512 pages that are not there" => "IMPORT_MEM, new page\t512",
+	"IMPORT_MEM, 512 pages that are there" => "IMPORT_MEM, page imported before\t512",
+	"First write of the guest to each of 512 pages" =>
+		"first write, fault to re-entry\t512",
+	"Missing page in post-copy, both sides" =>
+		"missing page, with its export and import\t1",
+	"KiB per GiB for the dirty log, TD of 1 GiB" =>
+		"memory per GiB of the TD, dirty log, KiB\t1024",
+	"KiB per GiB for the dirty log, TD of 64 GiB" =>
+		"memory per GiB of the TD, dirty log, KiB\t65536",
+	"KiB per GiB for what was sent, TD of 1 GiB" =>
+		"memory per GiB of the TD, pages that were sent, KiB\t1024",
+	"KiB per GiB for what was sent, TD of 64 GiB" =>
+		"memory per GiB of the TD, pages that were sent, KiB\t65536",
+);
+for my $row (sort keys %goals) {
+	my ($goal, $count, $result) =
+		map { s/,//gr } $text{$COST} =~ /^  \Q$row\E  +([\d,]+) +([\d,.]+)  (\w+)$/m;
+	my $is = delete $goal{$goals{$row}};
+	my @f;
+
+	if (!defined $goal || !$is) {
+		push @f, "is in one of them alone";
+	} else {
+		my $result_is = $is->{count} <= $is->{goal} ? "reached" : "missed";
+
+		push @f, "says $goal, is $is->{goal}" if $goal != $is->{goal};
+		push @f, differs($count, $is->{count});
+		push @f, "says $result, is $result_is" if $result ne $result_is;
+	}
+	check("goal: $row", @f);
+}
+check("goals that nobody is told", map { s/\t/, batch of /r } sort keys %goal);
 
 print "$passed passed, $failed failed\n";
 exit($failed ? 1 : 0);

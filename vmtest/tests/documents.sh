@@ -100,6 +100,21 @@ finds "a cost that has changed" "cost: EXPORT_TRACK, an epoch token: says" \
 	$cost 's/^\(  EXPORT_TRACK, .*\) [0-9,]*$/\1 12/'
 finds "a cost that nobody counts" "cost: EXPORT_MEM: is in one of them alone" \
 	$cost 's/^  EXPORT_MEM   /  EXPORT_PAGE  /'
+row='IMPORT_MEM, 512 pages that are not there'
+finds "another goal" "goal: $row: says 400, is 300" $cost "s/^\(  $row  *\)300 /\1400 /"
+finds "a count beside a goal that has changed" "goal: $row: says 290, is 1025.2" \
+	$cost "s/^\(  $row  *300 *\) [0-9,.]* /\1 290 /"
+finds "a goal that is said to be reached" "goal: $row: says reached, is missed" \
+	$cost "s/^\(  $row .*\)missed/\1reached/"
+finds "a goal that is not told any more" "goal: $row: is in one of them alone" \
+	$cost "/^  $row /d"
+
+cp "$TOP/vmtest/doc-check.pl" "$work"
+sed 's/^EXPORT_PAUSE\t.*/&\t2000/' "$TOP/vmtest/counts.list" >"$work/counts.list"
+"$work/doc-check.pl" "$work/good" >"$work/out" 2>&1 && ret=1 || ret=0
+grep -q '^FAIL goals that nobody is told: EXPORT_PAUSE, batch of 1$' "$work/out" || ret=1
+verdict "a new goal that the document has not" "$ret" "$(cat "$work/out")"
+
 finds "a number that is not said any more" "is not said any more" \
 	$reference 's/MBMD, 48 bytes/MBMD/'
 

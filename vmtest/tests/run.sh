@@ -489,6 +489,24 @@ allocation() {
 allocation "a count of what allocates pages may grow by 10 %" "1 passed, 0 failed" 110.0
 allocation "and no more than that" "0 passed, 1 failed" 110.1
 
+# goal NAME PATTERN LISTED TOLD: the same of a row that was 100, whose goal is LISTED in the
+# list and TOLD by the program, 0 if it has none; its line must end with PATTERN.
+goal() {
+	local out ret=0
+	printf 'made by gcc and QEMU\t1 2\nexport\t1\t100.0%b\n' "${3:+\\t$3}" >"$work/counts.list"
+	printf 'count\texport\t1\t100.0\t%s\n' "$4" >"$work/counts"
+	out=$(awk -v made_by="1 2" -f "$TOP/vmtest/counts.awk" "$work/counts.list" "$work/counts") || ret=$?
+	case $2 in FAIL*) [ $ret -ne 0 ] ;; *) [ $ret -eq 0 ] ;; esac &&
+		grep -q -- " $2\$" <<<"$out" && ret=0 || ret=1
+	verdict "$1" $ret "$out"
+}
+
+goal "a goal that is reached is said to be" "100  reached" 100 100
+goal "a goal that is missed is, too, and no failure" "99  missed" 99 99
+goal "a goal that the list has not fails" "FAIL not the goal of counts.list" "" 99
+goal "so does another one" "FAIL not the goal of counts.list" 98 99
+goal "and one that the program has not any more" "FAIL not the goal of counts.list" 99 0
+
 # ---------------------------------------------------------------------- the lists
 
 # A program that is gone may have left a binary, so that nothing else would notice.
