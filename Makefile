@@ -29,10 +29,12 @@
 #                     notice? (MUTANTS=regex for some; N=n by lot, SEED=n;
 #                     LASTS=seconds; WORKERS=n at a time; it goes on where it
 #                     was) takes long
-#   make bench        measure what a migration costs in KVM, beside the limits
+#   make bench        measure what a migration costs in KVM, beside the limits, and
+#                     do what make count does
 #   make count        count the instructions of a migration in KVM, and compare
-#                     them with the last ones (UPDATE=1 to accept them; TRACE=1
-#                     to see in which functions and under which locks they are)
+#                     them with the goals and the last ones (UPDATE=1 to accept
+#                     them; TRACE=1 to see in which functions and under which locks
+#                     they are)
 #   make check-qemu   the tests of QEMU's migration (TEST=words for some of them)
 #   make test-debug   the same under KASAN, lockdep and friends, and once more under
 #                     KCSAN; says what they had on (CHECKERS=debug or kcsan for one)
@@ -160,8 +162,9 @@ fuzz-kvm: tree
 		$(CURDIR)/vmtest/kernel.config $(CURDIR)/vmtest/debug.config $(CURDIR)/vmtest/fuzz.config
 	@vmtest/fuzz_kvm.sh $(FUZZ)
 
+# Count even if the host is too busy to measure a time.
 bench: kernel
-	@vmtest/bench.sh $(KERNEL)
+	@vmtest/bench.sh $(KERNEL); ret=$$?; echo; vmtest/count.sh $(KERNEL) && exit $$ret
 
 count: kernel
 	@vmtest/count.sh $(KERNEL)
