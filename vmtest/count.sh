@@ -10,8 +10,9 @@
 # Usage: count.sh OBJDIR
 # Environment: UPDATE=1 accepts the figures; TRACE=1 also tells in which functions they
 # are spent, and under which locks, and what follows for several streams.  It traces them
-# to do so, which takes longer, and fails if a stream acquires locks of others more often
-# than locks.list says.  SLOW=n multiplies the time limit.
+# to do so, which takes longer, and fails if the trace has not counted the same, or if a
+# stream acquires locks of others more often than locks.list says.  SLOW=n multiplies the
+# time limit.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -92,6 +93,14 @@ awk -F '\t' -v OFS='\t' '
 	END { for (i = 1; i <= nr; i++) print rows[i], most[rows[i]] ".0", 0 }
 ' "$tests/hold" "$run/results.log" >"$run/figures"
 
+# A trace that does not confirm the figures says so in the last line, and they are not
+# accepted.
+if [ -n "${TRACE:-}" ]; then
+	grep '^symbol ' "$run/results.log" >"$run/symbols"
+	"$TOP/vmtest/trace.pl" "$run/counts" "$tests/trace" "$obj/System.map" "$run/symbols" \
+		"$run/locks" || exit 1
+fi
+
 # What makes other code of the same source, or takes other paths through it.
 made_by="$(gcc -dumpfullversion) $(qemu-system-x86_64 --version | awk 'NR == 1 { print $4 }')"
 if [ -n "${UPDATE:-}" ]; then
@@ -107,8 +116,6 @@ fi
 awk -f "$TOP/vmtest/count-picture.awk" "$list" | cmp -s - "$picture" ||
 	die "$picture is not that of $list" "make count UPDATE=1 draws it"
 if [ -n "${TRACE:-}" ]; then
-	grep '^symbol ' "$run/results.log" >"$run/symbols"
-	"$TOP/vmtest/trace.pl" "$run/counts" "$tests/trace" "$obj/System.map" "$run/symbols" "$run/locks"
 	echo
 	awk -f "$TOP/vmtest/scaling.awk" "$TOP/vmtest/locks.list" "$run/locks" "$run/counts" || ret=1
 	echo

@@ -507,6 +507,35 @@ goal "a goal that the list has not fails" "FAIL not the goal of counts.list" "" 
 goal "so does another one" "FAIL not the goal of counts.list" 98 99
 goal "and one that the program has not any more" "FAIL not the goal of counts.list" 99 0
 
+# ---------------------------------------------------------------------- the trace
+
+# trace NAME STATUS LAST-LINE SPANS: what trace.pl makes of two figures whose spans, 2 and 3,
+# have 1000 instructions each by the TSC.  SPANS are what the trace has counted, as
+# "SPAN COUNT;...", with the 10 of each span that is empty.
+trace() {
+	local out ret=0
+	printf 'count\texport\t%d\t1.0\t0\t%d\t1000\n' 8 2 512 3 >"$work/counts"
+	echo "ffffffff81000000 T function" >"$work/System.map"
+	tr ';' '\n' <<<"$4" | sed 's/ / ffffffff81000000 /; s/$/ 0/' >"$work/trace"
+	out=$("$TOP/vmtest/trace.pl" "$work/counts" "$work/trace" "$work/System.map" /dev/null \
+		"$work/locks" 2>&1) || ret=$?
+	[ $ret -eq "$2" ] && [ "$(tail -n 1 <<<"$out")" = "$3" ] && ret=0 || ret=1
+	verdict "$1" $ret "$out"
+}
+
+agree="trace and TSC differ by no more than 1 % in 2 figures"
+trace "a trace that counts what the TSC counts confirms it" 0 "$agree" "1 10;2 1010;3 1010"
+trace "it may count 1 % more or less" 0 "$agree" "1 10;2 1000;3 1020"
+trace "a trace that counts more fails" 1 \
+	"FAIL trace and TSC differ by more than 1 % in 1 of 2 figures, most in export, batch of 512: 1011 and 1000 instructions" \
+	"1 10;2 1010;3 1021"
+trace "so does one that counts less, in a batch that is not shown" 1 \
+	"FAIL trace and TSC differ by more than 1 % in 1 of 2 figures, most in export, batch of 8: 989 and 1000 instructions" \
+	"1 10;2 999;3 1010"
+trace "and one that has not all spans" 1 \
+	"FAIL trace and TSC differ by more than 1 % in 2 of 2 figures, most in export, batch of 512: 0 and 1000 instructions" \
+	"1 10;2 900"
+
 # ---------------------------------------------------------------------- the lists
 
 # A program that is gone may have left a binary, so that nothing else would notice.
