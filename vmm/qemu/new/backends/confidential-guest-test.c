@@ -133,10 +133,10 @@ static bool test_export_nothing(ConfidentialGuestSupport *cgs,
     return true;
 }
 
-static bool test_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
+static void test_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
                         hwaddr gpa, uint64_t size)
 {
-    return false;
+    g_assert_not_reached();
 }
 
 static bool test_revoke_pending(ConfidentialGuestSupport *cgs)

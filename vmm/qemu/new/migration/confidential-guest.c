@@ -220,7 +220,11 @@ bool migration_confidential_revoke(CPUState *cpu, hwaddr gpa, uint64_t size)
     ConfidentialGuestSupport *cgs;
     const ConfidentialGuestMigrationOps *ops = confidential_ops(&cgs);
 
-    return ops && ops->revoke(cgs, cpu, gpa, size);
+    if (!ops) {
+        return false;
+    }
+    ops->revoke(cgs, cpu, gpa, size);
+    return true;
 }
 
 bool confidential_revoke_pending(void)

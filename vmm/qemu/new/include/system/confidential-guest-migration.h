@@ -92,12 +92,12 @@ typedef struct ConfidentialGuestMigrationOps {
     /**
      * @revoke: The guest wants to make private memory shared that was exported.
      *
-     * Returns false if that is not why the conversion fails.  Otherwise, wait
-     * until the export has been revoked, the migration has ended, or the vCPU
-     * is wanted elsewhere.  Called from the thread of the vCPU, without the
-     * BQL.
+     * Wait until the export has been revoked, the migration has ended, or the
+     * vCPU is wanted elsewhere; it tries to convert the memory again.  The
+     * migration may have ended before.  Called from the thread of the vCPU,
+     * without the BQL.
      */
-    bool (*revoke)(ConfidentialGuestSupport *cgs, CPUState *cpu, hwaddr gpa,
+    void (*revoke)(ConfidentialGuestSupport *cgs, CPUState *cpu, hwaddr gpa,
                    uint64_t size);
 
     /* Does the guest wait for pages whose export is to be revoked? */

@@ -108,7 +108,7 @@ bool tdx_migration_export_pages(ConfidentialGuestSupport *cgs,
 bool tdx_migration_export_epoch(ConfidentialGuestSupport *cgs,
                                 ConfidentialGuestBundle *bundle,
                                 Error **errp);
-bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
+void tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
                           hwaddr gpa, uint64_t size);
 bool tdx_migration_revoke_pending(ConfidentialGuestSupport *cgs);
 bool tdx_migration_export_revoked(ConfidentialGuestSupport *cgs,

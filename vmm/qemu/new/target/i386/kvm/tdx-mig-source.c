@@ -359,7 +359,7 @@ static bool tdx_mig_any_revoked(hwaddr gpa, hwaddr end)
     return false;
 }
 
-bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
+void tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
                           hwaddr gpa, uint64_t size)
 {
     hwaddr page, end = gpa + size;
@@ -371,7 +371,7 @@ bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
          * conversion.
          */
         qemu_cond_timedwait(&tdx_mig.revoke_cond, &tdx_mig.mutex, 1);
-        return true;
+        return;
     }
 
     for (page = gpa; page < end; page += TARGET_PAGE_SIZE) {
@@ -383,7 +383,6 @@ bool tdx_migration_revoke(ConfidentialGuestSupport *cgs, CPUState *cpu,
         qemu_cond_timedwait(&tdx_mig.revoke_cond, &tdx_mig.mutex,
                             TDX_MIG_WAIT_MS);
     }
-    return true;
 }
 
 bool tdx_migration_revoke_pending(ConfidentialGuestSupport *cgs)
@@ -499,7 +498,7 @@ void tdx_migration_reply_received(ConfidentialGuestSupport *cgs,
             migration_confidential_failed((const char *)buf + 1, size - 1);
         }
     } else {
-        warn_report("TDX migration: unknown message of the destination");
+        warn_report_once("TDX migration: unknown message of the destination");
     }
     qemu_cond_broadcast(&tdx_mig.reply_cond);
 }
