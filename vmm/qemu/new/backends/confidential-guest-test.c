@@ -17,6 +17,7 @@
 #include "migration/confidential.h"
 #include "migration/qemu-file.h"
 #include "migration/register.h"
+#include "migration/vmstate.h"
 #include "qom/object_interfaces.h"
 #include "system/confidential-guest-support.h"
 
@@ -40,6 +41,8 @@ enum {
 struct ConfidentialGuestTest {
     ConfidentialGuestSupport parent_obj;
 
+    /* A destination cannot load a device. */
+    bool fail_device;
     /* At the commit, a destination fails, or ends without a word. */
     bool fail_commit;
     bool exit_commit;
@@ -307,6 +310,24 @@ static const ConfidentialGuestMigrationOps test_migration_ops = {
     .import_missing = test_import_missing,
 };
 
+static int test_device_post_load(void *opaque, int version_id)
+{
+    ConfidentialGuestTest *guest = opaque;
+
+    return guest->fail_device ? -EINVAL : 0;
+}
+
+/* In postcopy, what is not memory is loaded last. */
+static const VMStateDescription vmstate_test_device = {
+    .name = "confidential-guest-test-device",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .post_load = test_device_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_END_OF_LIST()
+    }
+};
+
 static const SaveVMHandlers test_handlers = {
     .save_prepare = test_save_prepare,
     .save_setup = test_save_setup,
@@ -316,6 +337,16 @@ static const SaveVMHandlers test_handlers = {
 };
 
 /* The object */
+
+static bool test_get_fail_device(Object *obj, Error **errp)
+{
+    return CONFIDENTIAL_GUEST_TEST(obj)->fail_device;
+}
+
+static void test_set_fail_device(Object *obj, bool value, Error **errp)
+{
+    CONFIDENTIAL_GUEST_TEST(obj)->fail_device = value;
+}
 
 static bool test_get_fail_commit(Object *obj, Error **errp)
 {
@@ -340,6 +371,7 @@ static void test_set_exit_commit(Object *obj, bool value, Error **errp)
 static void test_complete(UserCreatable *uc, Error **errp)
 {
     register_savevm_live("confidential-guest-test", 0, 1, &test_handlers, uc);
+    vmstate_register(NULL, 0, &vmstate_test_device, uc);
     CONFIDENTIAL_GUEST_SUPPORT(uc)->ready = true;
 }
 
@@ -355,6 +387,7 @@ static void test_instance_finalize(Object *obj)
 {
     ConfidentialGuestTest *guest = CONFIDENTIAL_GUEST_TEST(obj);
 
+    vmstate_unregister(NULL, &vmstate_test_device, guest);
     unregister_savevm(NULL, "confidential-guest-test", guest);
     qemu_cond_destroy(&guest->cond);
     qemu_mutex_destroy(&guest->mutex);
@@ -365,6 +398,8 @@ static void test_class_init(ObjectClass *oc, const void *data)
     CONFIDENTIAL_GUEST_SUPPORT_CLASS(oc)->migration = &test_migration_ops;
     USER_CREATABLE_CLASS(oc)->complete = test_complete;
 
+    object_class_property_add_bool(oc, "fail-device", test_get_fail_device,
+                                   test_set_fail_device);
     object_class_property_add_bool(oc, "fail-commit", test_get_fail_commit,
                                    test_set_fail_commit);
     object_class_property_add_bool(oc, "exit-commit", test_get_exit_commit,

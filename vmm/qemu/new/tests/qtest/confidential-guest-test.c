@@ -8,11 +8,18 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/sockets.h"
+#include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
 
 #define TIMEOUT_US  (60 * G_USEC_PER_SEC)
 #define POLL_US     10000
+
+/* What the destination says, as in migration/migration.h */
+#define RP_REQ_PAGES_ID     3
+#define RP_CONFIDENTIAL     8
 
 static char *tmpfs;
 
@@ -247,6 +254,19 @@ static void check_returned(bool postcopy, const char *properties,
     qtest_quit(to);
 }
 
+static void test_device_fails(void)
+{
+    check_returned(false, ",fail-device=on", "", "",
+                   "The destination says: load of migration failed");
+}
+
+static void test_device_fails_postcopy(void)
+{
+    check_returned(true, ",fail-device=on", "", "",
+                   "The destination says: error while loading state for "
+                   "instance 0x0 of device 'confidential-guest-test-device'");
+}
+
 static void test_commit_fails(void)
 {
     check_returned(false, ",fail-commit=on", "", "",
@@ -383,6 +403,141 @@ static void test_refused(void)
     qtest_quit(qts);
 }
 
+/* A message on the return path: type, length, and data */
+static void say(int fd, uint16_t type, const void *data, uint16_t size)
+{
+    g_autofree uint8_t *message = g_malloc(4 + size);
+
+    stw_be_p(message, type);
+    stw_be_p(message + 2, size);
+    memcpy(message + 4, data, size);
+    g_assert_cmpint(qemu_write_full(fd, message, 4 + size), ==, 4 + size);
+}
+
+static void ask_for_pages(int fd, const char *block, uint64_t start,
+                          uint32_t len)
+{
+    size_t size = strlen(block);
+    uint8_t data[13 + UINT8_MAX];
+
+    stq_be_p(data, start);
+    stl_be_p(data + 8, len);
+    data[12] = size;
+    memcpy(data + 13, block, size);
+    say(fd, RP_REQ_PAGES_ID, data, 13 + size);
+}
+
+static void *read_all(void *opaque)
+{
+    int fd = GPOINTER_TO_INT(opaque);
+    g_autofree uint8_t *buf = g_malloc(64 * KiB);
+
+    while (read(fd, buf, 64 * KiB) > 0) {
+        ;
+    }
+    return NULL;
+}
+
+/* A destination that loads nothing, and says what the test wants. */
+typedef struct Fake {
+    int fd;
+    int peer;
+    GThread *reader;
+} Fake;
+
+static void fake_start(Fake *fake)
+{
+    int pair[2];
+
+    g_assert_cmpint(qemu_socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
+    fake->fd = pair[0];
+    fake->peer = pair[1];
+    fake->reader = g_thread_new("reader", read_all, GINT_TO_POINTER(fake->fd));
+}
+
+static void fake_end(Fake *fake)
+{
+    g_thread_join(fake->reader);
+    close(fake->fd);
+}
+
+/* The migration is slow until set_bandwidth() is called. */
+static void migrate_to_fake(QTestState *from, Fake *fake)
+{
+    set_bandwidth(from, 64 * KiB);
+    qtest_qmp_fds_assert_success(from, &fake->peer, 1, "{ 'execute': 'getfd', "
+                                 "'arguments': { 'fdname': 'migration' } }");
+    close(fake->peer);
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': 'fd:migration' } }");
+}
+
+/* A destination asks for pages before the guest can run there. */
+static void check_early_request(QTestState *from, bool at_once)
+{
+    Fake fake;
+
+    fake_start(&fake);
+    if (at_once) {
+        ask_for_pages(fake.fd, "ram", -4 * KiB, 8 * KiB);
+    }
+    migrate_to_fake(from, &fake);
+    if (!at_once) {
+        wait_migration(from, "active");
+        ask_for_pages(fake.fd, "ram", -4 * KiB, 8 * KiB);
+    }
+    set_bandwidth(from, 0);
+    wait_migration(from, "failed");
+    wait_runstate(from, "running");
+    wait_reason(from, "pages before postcopy");
+    fake_end(&fake);
+}
+
+static void test_request_precopy(void)
+{
+    QTestState *from = start("", "");
+    QTestState *to = start_destination("", "");
+
+    check_early_request(from, true);
+    check_early_request(from, false);
+    assert_moves(from, to);
+    qtest_quit(from);
+    qtest_quit(to);
+}
+
+/* A destination asks for what is no memory, and has returned the guest. */
+static void check_request(QTestState *from, const char *block, uint64_t start,
+                          uint32_t len, const char *reason)
+{
+    Fake fake;
+
+    fake_start(&fake);
+    migrate_to_fake(from, &fake);
+    wait_migration(from, "active");
+    say(fake.fd, RP_CONFIDENTIAL, "r", 1);
+    say(fake.fd, RP_CONFIDENTIAL, "t", 1);
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate-start-postcopy' }");
+    set_bandwidth(from, 0);
+    wait_migration(from, "postcopy-device");
+    ask_for_pages(fake.fd, block, start, len);
+    wait_migration(from, "failed");
+    wait_runstate(from, "running");
+    wait_reason(from, reason);
+    fake_end(&fake);
+}
+
+static void test_request_postcopy(void)
+{
+    QTestState *from = start("", "");
+
+    set_capability(from, "postcopy-ram", true);
+    check_request(from, "ram", -4 * KiB, 8 * KiB, "overrun");
+    check_request(from, "ram", 256 * MiB - 4 * KiB, 8 * KiB, "overrun");
+    check_request(from, "ram", 256 * MiB, 0, "overrun");
+    check_request(from, "nothing", 0, 4 * KiB, "no block");
+    qtest_quit(from);
+}
+
 /* Not only confidential guests have these. */
 static void test_parameters(void)
 {
@@ -430,6 +585,9 @@ int main(int argc, char **argv)
 
     qtest_add_func("/confidential-guest/moves", test_moves);
     qtest_add_func("/confidential-guest/moves/postcopy", test_moves_postcopy);
+    qtest_add_func("/confidential-guest/device-fails", test_device_fails);
+    qtest_add_func("/confidential-guest/device-fails/postcopy",
+                   test_device_fails_postcopy);
     qtest_add_func("/confidential-guest/commit-fails", test_commit_fails);
     qtest_add_func("/confidential-guest/commit-fails/postcopy",
                    test_commit_fails_postcopy);
@@ -439,6 +597,10 @@ int main(int argc, char **argv)
     qtest_add_func("/confidential-guest/lost", test_lost);
     qtest_add_func("/confidential-guest/cancelled", test_cancelled);
     qtest_add_func("/confidential-guest/refused", test_refused);
+    qtest_add_func("/confidential-guest/request/precopy",
+                   test_request_precopy);
+    qtest_add_func("/confidential-guest/request/postcopy",
+                   test_request_postcopy);
     qtest_add_func("/confidential-guest/parameters", test_parameters);
 
     ret = g_test_run();
