@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What lies between source and destination, and can hold back what decides."""
+"""What lies between source and destination, and can hold back what decides, or lie."""
 
 import os
 import socket
@@ -13,8 +13,17 @@ from check import Failed
 HEADER = struct.Struct(">HH")
 # The last that it says: whether it has loaded all.
 SHUT = 1
+# It wants memory.
+REQ_PAGES_ID = 3
 # It has all but the start token.
 READY = 8, b"\x02"
+
+
+def request(block, start, size):
+    """What the destination says to get memory."""
+    name = block.encode()
+    data = struct.pack(">QIB", start, size, len(name)) + name
+    return HEADER.pack(REQ_PAGES_ID, len(data)) + data
 
 
 def read_exactly(sock, size):
@@ -84,6 +93,10 @@ class Relay:
                 if self.is_cut:
                     raise ConnectionError
             source.sendall(header + data)
+
+    def say(self, message):
+        """Something that the destination has not said."""
+        self.ends[0].sendall(message)
 
     def wait_loaded(self):
         """What is to be held back is here."""

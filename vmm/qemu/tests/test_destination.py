@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whatever happens to the destination, the TD runs on, or nowhere if it may run there."""
 
+import socket
+
 from cases import case
 from check import Failed, expect, expect_in
-from migration import AT_ONCE, ENDLESS, SLOWLY, Migration
+from migration import AT_ONCE, ENDLESS, PAGE_SIZE, SLOWLY, Migration
 from qmp import QmpGone
+from relay import request
 from td import Config
+
+RNG = Config(devices=("-device", "virtio-rng-pci"))
+# This is nowhere, but its end is.
+WRAPPED = request("pc.ram", (1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)
 
 
 @case("the destination is killed while keys are exchanged")
@@ -116,6 +123,30 @@ def migtd_gone(lab):
     expect_in("cannot connect to the migration TD", info["error-desc"])
 
 
+@case("the destination asks for pages before anything else")
+def request_at_once(lab):
+    source = lab.td()
+    for message in (request("pc.ram", 0, PAGE_SIZE), WRAPPED):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(message)
+            source.ask("getfd", fds=(theirs.fileno(),), fdname="hasty")
+            theirs.close()
+            Migration(source, None, transport="fd:hasty").start().check_failed("pages before postcopy")
+
+
+@case("the destination asks for pages, and wrong ones, before the TD goes on there")
+def request_early(lab):
+    for message in (request("pc.ram", 0, PAGE_SIZE), WRAPPED):
+        migration, relay = lab.relayed()
+        migration.set(**ENDLESS)
+        migration.start()
+        migration.wait_pass(2)
+        relay.say(message)
+        migration.set(**AT_ONCE)
+        migration.check_failed("pages before postcopy")
+
+
 @case("a TD moves after all these destinations have failed")
 def again(lab):
     lab.move()
@@ -123,10 +154,22 @@ def again(lab):
 
 @case("the destination returns all of a TD that it cannot run for lack of a device")
 def abort_token(lab):
-    source = lab.td(Config(devices=("-device", "virtio-rng-pci")))
+    source = lab.td(RNG)
     destination = lab.destination(source, Config())
     Migration(source, destination).start().check_failed()
     expect_in("virtio-rng", destination.errors())
+    lab.move(source.config)
+
+
+@case("the destination names the device that it lacks, even if the memory of the TD was to follow")
+def abort_token_postcopy(lab):
+    source = lab.td(RNG)
+    destination = lab.destination(source, Config())
+    migration = Migration(source, destination, capabilities=["postcopy-ram"]).start()
+    migration.wait_pass(1)
+    source.ask("migrate-start-postcopy")
+    info = migration.check_failed("virtio-rng")
+    expect_in("The destination says", info["error-desc"])
     lab.move(source.config)
 
 

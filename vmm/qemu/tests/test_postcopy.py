@@ -83,4 +83,7 @@ def lost(lab):
     poll(lambda: migration.destination.ask("query-migrate").get("status") == "postcopy-paused",
          "the destination does not notice")
     expect_in("cannot be recovered", migration.destination.refusal("migrate-recover", uri="unix:/run/nobody"))
+    status = migration.destination.status()
+    expect(status == "running", f"the destination is {status}")
+    migration.destination.quit()
     lab.drop()
