@@ -565,7 +565,7 @@ static void trigger_kmemleak(void)
 
 	if (fd < 0)
 		return;
-	/* An object is reported once it is some seconds old, and as the scan before has found it. */
+	/* An object is reported once it is some seconds old, and as the last scan has found it. */
 	while (scans--) {
 		sleep(6);
 		if (write(fd, "scan", 4) != 4)
