@@ -286,6 +286,15 @@ static void expect_same_bundle(struct td_mig_stream *s, const struct td_mig_bund
 		    "The list has changed");
 }
 
+/* The memory is to follow the start token. */
+static void export_all_but_mem(struct td_mig *m)
+{
+	td_mig_export_immutable(m);
+	td_mig_export_pause(m);
+	td_mig_export_td_and_vcpus(m);
+	td_mig_export_start_token(m);
+}
+
 TD_TEST_F(td_mig, bundle_stays_as_it_was_while_a_page_of_it_is_busy)
 {
 	struct td_mig *m = &self->m;
@@ -294,10 +303,7 @@ TD_TEST_F(td_mig, bundle_stays_as_it_was_while_a_page_of_it_is_busy)
 	int i, first;
 	u64 nr;
 
-	td_mig_export_immutable(m);
-	td_mig_export_pause(m);
-	td_mig_export_td_and_vcpus(m);
-	td_mig_export_start_token(m);
+	export_all_but_mem(m);
 	td_mig_dest_create(&self->d, m);
 	td_mig_import(&self->d, m, 0, m->nr_bundles - 1);
 
@@ -405,10 +411,7 @@ TD_TEST_F(td_mig, memory_that_is_half_moved_after_the_start_token_is_moved_again
 	int i, first;
 	u64 nr;
 
-	td_mig_export_immutable(m);
-	td_mig_export_pause(m);
-	td_mig_export_td_and_vcpus(m);
-	td_mig_export_start_token(m);
+	export_all_but_mem(m);
 	first = m->nr_bundles;
 	m->nr_entries = NR_SENT;
 
