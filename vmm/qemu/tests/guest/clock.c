@@ -50,7 +50,14 @@ static void check_latest(struct latest *latest, int64_t (*read)(void))
 
 static void set_offset(void)
 {
-	offset = realtime() - monotonic();
+	int64_t begin, end;
+
+	/* Who is interrupted in between has read two different times. */
+	do {
+		begin = monotonic();
+		offset = realtime() - begin;
+		end = monotonic();
+	} while (end - begin > MAX_DRIFT_NS / 2);
 }
 
 void check_clocks(void)
