@@ -28,7 +28,7 @@
 /* A leaf that has been interrupted has no way back but the end of the session. */
 #define TDX_MIG_MAX_LATE_RETRIES	TDX_MAX_TDCALL_WAITS
 
-/* A leaf can be interrupted after each list entry. */
+/* A leaf can be interrupted after each list entry.  Allow for more, it ends in any case. */
 #define TDX_MIG_MAX_RESUMES	(2 * PAGE_SIZE / sizeof(u64) + TDX_MIG_MAX_RETRIES)
 
 static inline u64 tdx_mig_status(u64 err)
@@ -132,7 +132,8 @@ static inline bool tdx_mig_call_again(struct tdx_mig_call *call, u64 err)
 
 /*
  * The errno for a leaf that is resumed.  If it has been interrupted, a command that is
- * repeated would start from scratch, which the TDX module does not accept.
+ * repeated would start from scratch, which the TDX module does not accept of bundles that
+ * have an order.
  */
 static inline int tdx_mig_call_errno(const struct tdx_mig_call *call, u64 err)
 {
