@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What has been spent so far: SEAMCALLs of the host, ioctls on streams, and time of the CPUs."""
+"""What has been spent so far: SEAMCALLs of the host, ioctls on streams, copies, and time of the CPUs."""
 
 import collections
 import os
@@ -28,6 +28,13 @@ def ioctls(td):
     """Commands that this QEMU has given to streams, by name."""
     with open(td.stderr, errors="replace") as f:
         return collections.Counter(re.findall(r"^tdx_mig_stream_ioctl stream \d+ (\w+)", f.read(), re.MULTILINE))
+
+
+def read_ahead(td):
+    """What this QEMU wanted to read straight from the channel: sizes, and how much of each it had to copy."""
+    with open(td.stderr, errors="replace") as f:
+        return [(int(size), int(copied)) for size, copied in
+                re.findall(r"^qemu_file_get_direct .*, (\d+) bytes, of which (\d+) ", f.read(), re.MULTILINE)]
 
 
 def _times(path):

@@ -104,6 +104,9 @@ class Td:
     def ask(self, command, fds=(), **arguments):
         return self.qmp.ask(command, fds, **arguments)
 
+    def trace(self, event):
+        self.ask("trace-event-set-state", name=event, enable=True)
+
     # The process
 
     def alive(self):

@@ -5,6 +5,7 @@ import cost
 from cases import case
 from check import expect
 from migration import PAGE_SIZE
+from test_postcopy import arrive, switch
 
 
 def near(a, b, part=0.02):
@@ -63,7 +64,7 @@ def costs(lab):
     migration = lab.migration()
     ends = migration.source, migration.destination
     for td in ends:
-        td.ask("trace-event-set-state", name="tdx_mig_stream_ioctl", enable=True)
+        td.trace("tdx_mig_stream_ioctl")
     pages = migration.source.statistics()["exported_pages"]
     calls, given = cost.seamcalls(), [cost.ioctls(td) for td in ends]
     spent = [cost.cpu_times(td) for td in ends]
@@ -87,3 +88,29 @@ def costs(lab):
     # A call that has been interrupted is resumed.
     expect(given[0]["EXPORT_MEM"] <= calls["EXPORT.MEM"] <= pages,
            f"{calls['EXPORT.MEM']} SEAMCALLs to export {pages} pages")
+
+
+def check_read_ahead(td):
+    reads = cost.read_ahead(td)
+    large = [(size, copied) for size, copied in reads if size >= PAGE_SIZE]
+    print(f"# {len(large)} of {len(reads)} reads are for pages, {sum(copied for _, copied in reads)} bytes of headers "
+          "are copied")
+    expect(large, "no page was read straight from the channel")
+    for size, copied in large:
+        expect(not copied, f"{copied} of {size} bytes were read ahead, and copied")
+
+
+@case("no page of a TD is copied on its way in, neither of its memory nor of its state")
+def no_copy(lab):
+    migration = lab.migration()
+    migration.destination.trace("qemu_file_get_direct")
+    migration.start().check_arrived()
+    check_read_ahead(migration.destination)
+    lab.adopt(migration)
+
+
+@case("no page that a TD asks for is copied on its way in")
+def no_copy_postcopy(lab):
+    migration = switch(lab, "postcopy-preempt", trace="qemu_file_get_direct")
+    arrive(lab, migration)
+    check_read_ahead(migration.destination)

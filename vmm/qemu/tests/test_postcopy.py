@@ -9,10 +9,12 @@ ON_DEMAND = {"max-postcopy-bandwidth": 1 << 20}
 POSTCOPY = ("postcopy-active", "completed")
 
 
-def switch(lab, *capabilities, passes=1, **parameters):
+def switch(lab, *capabilities, passes=1, trace=None, **parameters):
     """Begin with pre-copy, then let the TD go on elsewhere; returns the migration."""
-    migration = lab.migration(capabilities=["postcopy-ram", *capabilities], **{**ON_DEMAND, **parameters}).start()
-    migration.wait_pass(passes)
+    migration = lab.migration(capabilities=["postcopy-ram", *capabilities], **{**ON_DEMAND, **parameters})
+    if trace:
+        migration.destination.trace(trace)
+    migration.start().wait_pass(passes)
     migration.source.ask("migrate-start-postcopy")
 
     def look():

@@ -363,6 +363,13 @@ static bool confidential_import(unsigned channel, size_t size,
     return ops->import(cgs, channel, size, read, opaque, errp);
 }
 
+void confidential_limit_read_ahead(QEMUFile *f)
+{
+    if (migration_confidential()) {
+        qemu_file_set_read_ahead(f, CGS_MIGRATION_READ_AHEAD);
+    }
+}
+
 static bool confidential_read_file(void *opaque, void *buf, size_t size,
                                    Error **errp)
 {

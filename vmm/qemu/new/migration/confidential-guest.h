@@ -32,6 +32,7 @@ void confidential_reply_received(const uint8_t *buf, size_t size);
 void confidential_replies_ended(void);
 
 /* Destination */
+void confidential_limit_read_ahead(QEMUFile *f);
 bool confidential_import_from_file(QEMUFile *f, unsigned channel,
                                    Error **errp);
 bool confidential_import_from_channel(QIOChannel *ioc, unsigned channel,

@@ -24,6 +24,12 @@ typedef struct ConfidentialGuestSupport ConfidentialGuestSupport;
 #define CGS_MIGRATION_MAX_IOV       (CGS_MIGRATION_MAX_PAGES + 4)
 
 /*
+ * What comes in over a file is buffered as far ahead at most.  With a header of
+ * that size or more, no page of a bundle is copied.
+ */
+#define CGS_MIGRATION_READ_AHEAD    64
+
+/*
  * Private pages of one RAMBlock, each of them once.  Of those that could not be
  * exported for the moment, the first @nr_left offsets tell when the export has
  * returned.

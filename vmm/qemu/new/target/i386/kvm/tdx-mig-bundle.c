@@ -4,9 +4,8 @@
  * On the way, a bundle is a header with the MBMD, and what belongs to its type:
  * state pages; or a GPA list, a MAC for each entry, and the contents of those
  * pages that have one.  Memory goes to the socket from where KVM has put it,
- * and comes from there to where KVM expects it, but for what has been read
- * along with the header.  KVM and the TDX module check what is in it; here, it
- * is lengths that count.
+ * and comes from there to where KVM expects it.  KVM and the TDX module check
+ * what is in it; here, it is lengths that count.
  *
  * One kind of bundle does not come from the TDX module: a GPA list of pages of
  * which nothing follows, for a destination that has asked for them.
@@ -41,6 +40,9 @@ typedef struct TdxMigBundleHeader {
 } QEMU_PACKED TdxMigBundleHeader;
 
 QEMU_BUILD_BUG_ON(sizeof(TdxMigBundleHeader) != 64);
+
+/* No page is read along with the header. */
+QEMU_BUILD_BUG_ON(sizeof(TdxMigBundleHeader) < CGS_MIGRATION_READ_AHEAD);
 
 /*
  * The header lies in the page of the MBMD, behind it; KVM doesn't look there.

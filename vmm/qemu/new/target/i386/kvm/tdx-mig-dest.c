@@ -111,7 +111,7 @@ static bool coroutine_mixed_fn tdx_mig_load_setup_record(QEMUFile *f,
 static bool tdx_mig_read_file(void *opaque, void *buf, size_t size,
                               Error **errp)
 {
-    if (qemu_get_buffer(opaque, buf, size) != size) {
+    if (qemu_get_buffer_direct(opaque, buf, size) != size) {
         error_setg(errp, "TDX migration: the stream ends in a bundle");
         return false;
     }

@@ -36,8 +36,11 @@ static void tdx_mig_put_bundle(QEMUFile *f,
     qemu_put_be32(f, TDX_MIG_BUNDLE);
     qemu_put_be32(f, bundle->size);
     for (i = 0; i < bundle->niov; i++) {
-        qemu_put_buffer(f, bundle->iov[i].iov_base, bundle->iov[i].iov_len);
+        qemu_put_buffer_async(f, bundle->iov[i].iov_base,
+                              bundle->iov[i].iov_len, false);
     }
+    /* The next export overwrites it. */
+    qemu_fflush(f);
 }
 
 static bool tdx_mig_save_state(QEMUFile *f, enum kvm_tdx_mig_cmd_id cmd,
