@@ -291,12 +291,14 @@ while (my ($name, $pages) = splice @map, 0, 2) {
 # The counts, which may change a little before they are accepted again.
 my %cost = (
 	"KVM_CLEAR_DIRTY_LOG" => "CLEAR_DIRTY_LOG, with TRACK",
+	"KVM_RESET_DIRTY_RINGS" => "RESET_DIRTY_RINGS, with TRACK",
 	"EXPORT_MEM" => "EXPORT_MEM, page",
 	"EXPORT_MEM, post-copy" => "EXPORT_MEM in post-copy, page",
 	"IMPORT_MEM, page that is not there" => "IMPORT_MEM, new page",
 	"IMPORT_MEM, page that is there" => "IMPORT_MEM, page imported before",
 	"IMPORT_MEM, post-copy" => "IMPORT_MEM in post-copy, page",
 	"First write of the guest to a page that is blocked" => "first write, fault to re-entry",
+	"The same if it is logged in a dirty ring" => "first write, into a dirty ring",
 	"Missing page in post-copy: re-entry, fault and exit of KVM_RUN" =>
 		"missing page, re-entry and fault to exit",
 	"The same with its export at the source and its import" =>

@@ -3,11 +3,13 @@
  * How many instructions the migration of a page takes in the kernel, without those
  * of the TDX module, see tdx_count.h.  Each figure is the least of some samples.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_count.h"
+#include "tdx_dirty_ring.h"
 #include "tdx_mig_postcopy.h"
 #include "tdx_mig_util.h"
 
@@ -44,6 +46,7 @@ enum {
 	EXPORT_NEW, EXPORT_AGAIN, EXPORT_POSTCOPY,
 	IMPORT_NEW, IMPORT_AGAIN, IMPORT_POSTCOPY,
 	FIRST_WRITE,
+	RING_WRITE, RING_RESET,
 	POSTCOPY_RUN, POSTCOPY_FAULT,
 	TRACK,
 	NR_ROWS
@@ -63,6 +66,8 @@ static struct row {
 	[IMPORT_AGAIN] = { "IMPORT_MEM, page imported before", 300 },
 	[IMPORT_POSTCOPY] = { "IMPORT_MEM in post-copy, page" },
 	[FIRST_WRITE] = { "first write, fault to re-entry", 2500 },
+	[RING_WRITE] = { "first write, into a dirty ring" },
+	[RING_RESET] = { "RESET_DIRTY_RINGS, with TRACK" },
 	[POSTCOPY_RUN] = { "missing page, re-entry and fault to exit" },
 	[POSTCOPY_FAULT] = { "missing page, with its export and import", 6000 },
 	[TRACK] = { "EXPORT_TRACK" },
@@ -156,19 +161,25 @@ static void create_td(struct test *t)
 	enable_log(t->vm);
 }
 
-static struct td_count count_writes(struct test *t, u64 first, u64 nr)
+/* KVM_RUN until the guest is done with what it has been told. */
+static struct td_count count_run(struct test *t)
 {
 	struct td_count count;
 	struct td_span s;
 	int ret;
 
-	*t->order = (struct order) { .first = first, .count = nr };
 	td_span_begin(&s);
 	ret = __vcpu_run(t->vcpu);
 	count = td_span_end(&s);
 	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_RUN, ret));
 	TEST_ASSERT_EQ(get_ucall(t->vcpu, NULL), UCALL_SYNC);
 	return count;
+}
+
+static struct td_count count_writes(struct test *t, u64 first, u64 nr)
+{
+	*t->order = (struct order) { .first = first, .count = nr };
+	return count_run(t);
 }
 
 /* ----------------------------------------------------------------- commands */
@@ -369,6 +380,84 @@ static void count_postcopy(struct test *t)
 	td_mig_free(&t->m);
 }
 
+/* -------------------------------------------------------------- dirty rings */
+
+#define NR_RING_ENTRIES	4096
+
+static void guest_write_samples(void)
+{
+	int i, j;
+	u64 page;
+
+	td_accept_pages(MEM_GPA, MEM_PAGES);
+	for (i = 0; i <= NR_SAMPLES; i++)
+		GUEST_SYNC(0);
+	for (i = 0; i < NR_BATCHES; i++) {
+		for (j = 0; j < batches[i].samples; j++) {
+			for (page = first_page(i, j); page < first_page(i, j) + batches[i].nr; page++)
+				WRITE_ONCE(*(u64 *)(MEM_GPA + page * PAGE_SIZE), 1);
+			GUEST_SYNC(0);
+		}
+	}
+}
+
+/* Make the pages clean that are in the ring: block them, and track that once. */
+static struct td_count count_reset(struct td_ring *ring, u64 nr)
+{
+	unsigned long bitmap[BITS_TO_LONGS(MEM_PAGES)] = {};
+	struct td_span s;
+	u32 reset;
+
+	TEST_ASSERT_EQ(td_ring_harvest(ring, bitmap), nr);
+	td_span_begin(&s);
+	reset = kvm_vm_reset_dirty_ring(ring->vcpu->vm);
+	TEST_ASSERT_EQ(reset, nr);
+	return td_span_end(&s);
+}
+
+static void count_samples(struct test *t, struct td_ring *ring)
+{
+	struct td_count count;
+	u64 none = -1UL;
+	int i, j;
+
+	for (j = 0; j < NR_SAMPLES; j++)
+		none = min(none, count_run(t).nr);
+	for (i = 0; i < NR_BATCHES; i++) {
+		for (j = 0; j < batches[i].samples; j++) {
+			count = count_run(t);
+			TEST_ASSERT(count.nr > none, "No fault");
+			count.nr -= none;
+			record(RING_WRITE, i, count);
+			record(RING_RESET, i, count_reset(ring, batches[i].nr));
+		}
+	}
+}
+
+static void count_ring(void)
+{
+	struct test t = {};
+	struct td_ring ring = { .slot = MEM_SLOT, .nr_pages = MEM_PAGES };
+	unsigned long all[BITS_TO_LONGS(MEM_PAGES)];
+
+	t.vm = td_create_with_ring(NR_RING_ENTRIES, guest_write_samples, &t.vcpu);
+	ring.vcpu = t.vcpu;
+	td_add_unaccepted_memory(t.vm, MEM_SLOT, MEM_GPA, MEM_PAGES);
+	td_launch(t.vm);
+	td_vcpu_run_to_sync(t.vcpu, 0);
+	enable_log(t.vm);
+
+	begin_session(&t);
+	td_mig_export_immutable(&t.m);
+	bitmap_fill(all, MEM_PAGES);
+	kvm_vm_clear_dirty_log(t.vm, MEM_SLOT, all, 0, MEM_PAGES);
+	count_samples(&t, &ring);
+
+	td_mig_cmd(&t.m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&t.m);
+	kvm_vm_free(t.vm);
+}
+
 int main(int argc, char *argv[])
 {
 	struct test t = {};
@@ -382,6 +471,7 @@ int main(int argc, char *argv[])
 	count_rounds(&t);
 	count_postcopy(&t);
 	kvm_vm_free(t.vm);
+	count_ring();
 	td_sim_set_null_cipher(false);
 
 	print_report();
