@@ -24,8 +24,8 @@ typedef struct ConfidentialGuestSupport ConfidentialGuestSupport;
 #define CGS_MIGRATION_MAX_IOV       (CGS_MIGRATION_MAX_PAGES + 4)
 
 /*
- * What comes in over a file is buffered as far ahead at most.  With a header of
- * that size or more, no page of a bundle is copied.
+ * No more bytes than this are buffered ahead of what is wanted of a file.  If a
+ * bundle starts with as many that are no pages, no page of it is copied.
  */
 #define CGS_MIGRATION_READ_AHEAD    64
 

@@ -193,6 +193,7 @@ static bool tdx_mig_load_shared_map(QEMUFile *f, Error **errp)
     char idstr[256];
     uint32_t nr_pages;
     RAMBlock *block;
+    size_t size;
     int len;
 
     len = qemu_get_byte(f);
@@ -213,8 +214,13 @@ static bool tdx_mig_load_shared_map(QEMUFile *f, Error **errp)
     }
 
     bitmap = bitmap_new(nr_pages);
+    size = BITS_TO_LONGS(nr_pages) * sizeof(bitmap[0]);
+    if (qemu_get_buffer(f, (uint8_t *)bitmap, size) != size) {
+        error_setg(errp, "TDX migration: the stream ends in the shared map");
+        return false;
+    }
     for (i = 0; i < BITS_TO_LONGS(nr_pages); i++) {
-        bitmap[i] = qemu_get_be64(f);
+        bitmap[i] = be64_to_cpu(bitmap[i]);
     }
 
     for (first = find_first_bit(bitmap, nr_pages); first < nr_pages;

@@ -28,8 +28,9 @@
 #include "tdx-mig-vcpu.h"
 #include "trace.h"
 
-static void tdx_mig_put_bundle(QEMUFile *f,
-                               const ConfidentialGuestBundle *bundle)
+static bool tdx_mig_put_bundle(QEMUFile *f,
+                               const ConfidentialGuestBundle *bundle,
+                               Error **errp)
 {
     unsigned i;
 
@@ -40,7 +41,11 @@ static void tdx_mig_put_bundle(QEMUFile *f,
                               bundle->iov[i].iov_len, false);
     }
     /* The next export overwrites it. */
-    qemu_fflush(f);
+    if (qemu_fflush(f)) {
+        error_setg(errp, "TDX migration: the destination is gone");
+        return false;
+    }
+    return true;
 }
 
 static bool tdx_mig_save_state(QEMUFile *f, enum kvm_tdx_mig_cmd_id cmd,
@@ -52,8 +57,7 @@ static bool tdx_mig_save_state(QEMUFile *f, enum kvm_tdx_mig_cmd_id cmd,
     if (!tdx_mig_export_state(&tdx_mig.streams[0], cmd, cpu, bundle, errp)) {
         return false;
     }
-    tdx_mig_put_bundle(f, bundle);
-    return true;
+    return tdx_mig_put_bundle(f, bundle, errp);
 }
 
 /* Keys */
@@ -308,7 +312,8 @@ static bool tdx_mig_save_all(QEMUFile *f, Error **errp)
         return false;
     }
     qatomic_set(&tdx_mig.committed, true);
-    tdx_mig_put_bundle(f, bundle);
+    /* Whether the destination has got it, the return path tells. */
+    tdx_mig_put_bundle(f, bundle, NULL);
     qemu_put_be32(f, TDX_MIG_END);
     return true;
 }
