@@ -1,26 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A disk that the guest writes numbered blocks to, see guest/disk.c."""
+"""The disk of a TD, to which the guest writes numbered blocks, see guest/disk.c."""
 
+import array
 import contextlib
 import fcntl
+import itertools
 import os
 import struct
+import time
 
 import settings
-from check import expect
+from check import Failed, expect
 
 BLOCK = 4096
 WORDS = BLOCK // 8
 BLOCKS = 256
 FACTOR = 0x9e3779b97f4a7c15
 PATH = f"{settings.RUN}/disk"
-DEVICES = ("-drive", f"if=none,id=disk,format=raw,cache=none,file={PATH}",
-           "-device", "virtio-blk-pci,drive=disk")
 # Where QEMU has locks in an image, see block/file-posix.c.
 LOCKS = 100, 200
 
 
+def devices(path):
+    return ("-drive", f"if=none,id=disk,format=raw,cache=none,file={path}",
+            "-device", "virtio-blk-pci,drive=disk")
+
+
 def create(path=PATH):
+    # Who has another one open keeps that.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     with open(path, "wb") as disk:
         disk.truncate(BLOCK * BLOCKS)
 
@@ -34,18 +43,32 @@ def locked():
     # struct flock; Python cannot have a lock of the open file otherwise.
     fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, LOCKS[0], LOCKS[1], 0))
     try:
-        yield tuple(word.replace(f"file={PATH}", f"file={path}") for word in DEVICES)
+        yield path
     finally:
         os.close(fd)
 
 
 def block(number):
-    words = [number] + [(number * FACTOR + i) & (1 << 64) - 1 for i in range(1, WORDS)]
-    return struct.pack(f"<{WORDS}Q", *words)
+    first = number * FACTOR % (1 << 64)
+    wraps = max(first + WORDS - (1 << 64), 0)
+    words = array.array("Q", itertools.chain(range(first, first + WORDS - wraps), range(wraps)))
+    words[0] = number
+    return words.tobytes()
 
 
-def check(last):
+def check(last, tries=3):
     """All blocks up to the last one are there; later ones may be, in their places."""
+    for left in reversed(range(tries)):
+        try:
+            return check_once(last)
+        except Failed:
+            # The guest may be writing one.
+            if not left:
+                raise
+            time.sleep(0.1)
+
+
+def check_once(last):
     with open(PATH, "rb") as disk:
         image = disk.read()
     for place in range(BLOCKS):

@@ -9,6 +9,7 @@ import glob
 import os
 import shutil
 
+import disk
 import settings
 from check import expect
 from migration import Migration
@@ -41,7 +42,9 @@ class Lab:
         return free[0]
 
     def start(self, config, migtd, **options):
-        """A TD in any state, as is."""
+        """A TD in any state, as is.  One that begins here has an empty disk."""
+        if not options.get("incoming"):
+            disk.create()
         td = Td(config, migtd if config.migtd else None, **options)
         td.migtd = migtd
         self.tds.append(td)
@@ -98,12 +101,16 @@ class Lab:
         self.tds.clear()
         self.current = None
 
-    def reset(self):
-        """Nothing is left of a test that has failed."""
+    def leave(self):
+        """End all that uses KVM."""
         self.drop()
         for migtd in self.migtds:
             if migtd.process:
                 migtd.stop()
+
+    def reset(self):
+        """Nothing is left of a test that has failed."""
+        self.leave()
         self.undo()
 
     def end_test(self):

@@ -34,7 +34,7 @@ class Network:
 
     def remove(self):
         for port in self.ports():
-            ip("tuntap", "del", port, "mode", "tap")
+            ip("link", "del", port)
         ip("link", "del", BRIDGE)
 
     @staticmethod

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import disk
 import settings
 from check import Failed, expect, poll
 from qmp import Qmp, QmpError, QmpGone
@@ -42,11 +43,13 @@ class Beat:
 class Config:
     """What source and destination have in common."""
 
-    def __init__(self, vcpus=2, memory="128M", devices=(), options=(), migtd=True, properties=""):
+    def __init__(self, vcpus=2, memory="128M", devices=(), options=(), migtd=True, properties="", image=disk.PATH,
+                 writes_disk=True):
         self.vcpus = vcpus
         self.memory = memory
-        self.devices = tuple(devices)
-        self.options = tuple(options)
+        self.devices = disk.devices(image) + tuple(devices)
+        self.writes_disk = writes_disk
+        self.options = tuple(options) + (("td_disk=1",) if writes_disk else ())
         self.migtd = migtd
         # More of the tdx-guest object.
         self.properties = properties
@@ -106,6 +109,11 @@ class Td:
 
     def trace(self, event):
         self.ask("trace-event-set-state", name=event, enable=True)
+
+    def traced(self, event):
+        """How often a trace event has been there."""
+        with open(self.stderr, errors="replace") as f:
+            return sum(line.startswith(f"{event} ") for line in f)
 
     # The process
 
@@ -215,7 +223,14 @@ class Td:
         now = self.wait_beat((last.number if last else 0) + beats)
         checked = self.check_beats()
         expect(not last or checked.checked > last.checked, "the guest does not check its memory")
+        if self.config.writes_disk:
+            self.check_writes(last.disk if last else 0)
         self.check_clock(now)
+
+    def check_writes(self, before):
+        """More blocks are written to the disk, and none of them is lost."""
+        poll(lambda: self.last_beat().disk > before, f"{self.name}: nothing more is written to the disk")
+        disk.check(self.check_beats().disk)
 
     def check_clock(self, beat):
         """The clock of the guest goes as fast as ours."""

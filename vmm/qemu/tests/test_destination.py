@@ -123,6 +123,18 @@ def migtd_gone(lab):
     expect_in("cannot connect to the migration TD", info["error-desc"])
 
 
+@case("the migration TDs of the destination are lost before they answer")
+def migtd_lost(lab):
+    migration = lab.migration()
+    migtd = migration.destination.migtd
+    migtd.freeze()
+    migration.start()
+    migtd.wait_client()
+    migtd.stop()
+    info = migration.check_failed("The destination says")
+    expect_in("the migration TD is gone", info["error-desc"])
+
+
 @case("the destination asks for pages before anything else")
 def request_at_once(lab):
     source = lab.td()

@@ -10,13 +10,11 @@ from td import Config
 
 
 def config(port):
-    return Config(devices=disk.DEVICES + Network.devices(port),
-                  options=("td_disk=1", f"td_net={GUEST}"))
+    return Config(devices=Network.devices(port), options=(f"td_net={GUEST}",))
 
 
 @case("a disk and a connection outlive a migration that is cancelled, and three that are not")
 def devices(lab):
-    disk.create()
     network = Network()
     lab.defer(network.remove)
     ports = network.ports()
@@ -41,17 +39,15 @@ def devices(lab):
         echo.check_runs()
         beat = source.check_beats()
         print(f"# move {number}: {beat.disk} blocks, {beat.net} bytes, {echo.received} numbers", flush=True)
-        expect(beat.disk, "nothing is written to the disk")
-    last = source.check_beats().disk
+    # It has the network, which goes.
     lab.drop()
-    disk.check(last)
 
 
 @case("a driver that comes and goes in the guest finds memory for its queues while the TD migrates")
 def rebind(lab):
-    disk.create()
-    config = Config(devices=disk.DEVICES, options=("td_rebind=1", "td_pool=2048", "td_writes=256"))
-    migration = lab.migration(config, **ENDLESS).start()
+    config = Config(options=("td_rebind=1", "td_pool=2048", "td_writes=256"), writes_disk=False)
+    # Slow enough for the guest to write to more pages than are sent while it waits for a CPU.
+    migration = lab.migration(config, max_bandwidth=8 << 20, **ENDLESS).start()
     before = migration.source.check_beats().rebound
     migration.wait_pass(6)
     after = migration.source.check_beats().rebound
@@ -74,27 +70,17 @@ def rebind(lab):
 
 @case("the disk is free again after a destination that had all of the TD has returned it")
 def returned(lab):
-    disk.create()
-    rng = ("-device", "virtio-rng-pci")
-    source = lab.td(Config(devices=disk.DEVICES + rng, options=("td_disk=1",)))
-    migration = Migration(source, lab.destination(source, Config(devices=disk.DEVICES))).start()
-    migration.check_failed()
-    before = source.check_beats().disk
+    source = lab.td(Config(devices=("-device", "virtio-rng-pci")))
+    Migration(source, lab.destination(source, Config())).start().check_failed()
     source.check_runs(10)
-    after = source.check_beats().disk
-    expect(after > before, "nothing more is written to the disk")
     lab.move(source.config)
-    last = lab.current.check_beats().disk
-    lab.drop()
-    disk.check(last)
 
 
 def check_locked(lab, postcopy=False):
     """The destination has another image, which somebody else writes."""
-    source = lab.td(Config(devices=disk.DEVICES, options=("td_disk=1",)))
-    before = source.check_beats().disk
-    with disk.locked() as devices:
-        migration = Migration(source, lab.destination(source, Config(devices=devices)),
+    source = lab.td()
+    with disk.locked() as image:
+        migration = Migration(source, lab.destination(source, Config(image=image)),
                               capabilities=["postcopy-ram"] if postcopy else []).start()
         if postcopy:
             migration.wait_pass(1)
@@ -102,21 +88,15 @@ def check_locked(lab, postcopy=False):
         info = migration.check_failed("The destination says")
     expect_in("lock", info["error-desc"])
     source.check_runs(10)
-    expect(source.check_beats().disk > before, "nothing more is written to the disk")
 
 
 @case("a TD is returned by a destination that does not get its disk")
 def locked(lab):
-    disk.create()
-    lab.drop()
     check_locked(lab)
-    lab.move(lab.current.config)
+    lab.move()
 
 
 @case("a TD is returned by a destination that does not get its disk, even if its memory was to follow")
 def locked_postcopy(lab):
     check_locked(lab, postcopy=True)
-    lab.move(lab.current.config)
-    last = lab.current.check_beats().disk
-    lab.drop()
-    disk.check(last)
+    lab.move()

@@ -3,10 +3,11 @@
 
 import os
 
+import kvm
 from cases import case
-from check import expect, expect_in, poll
+from check import Failed, expect, expect_in, poll
 from migration import Migration
-from qmp import QmpError
+from qmp import QmpError, QmpGone
 from td import Config
 
 URI = "unix:/run/nobody"
@@ -126,6 +127,19 @@ def no_migtd(lab):
     migration.check_failed("cannot connect to the migration TD")
 
 
+@case("the migration TD of the source is lost while keys are exchanged")
+def migtd_lost(lab):
+    migration = lab.migration()
+    source = migration.source
+    before = source.traced("tdx_migtd_message")
+    migration.destination.freeze()
+    migration.start()
+    poll(lambda: source.traced("tdx_migtd_message") > before, "no key is sent")
+    source.migtd.kill_last()
+    migration.destination.thaw()
+    migration.check_failed("the migration TD is gone")
+
+
 @case("a TD moves after all this has been refused")
 def again(lab):
     lab.move()
@@ -148,3 +162,24 @@ def no_log(lab):
     expect_in("not migratable cannot be logged", td.errors())
     expect_in("cannot have snapshots", td.ask("human-monitor-command", command_line="loadvm a"))
     td.check_runs()
+
+
+@case("on a host without tdx_mig=1, a TD that is to be migratable is refused, and any other runs")
+def no_tdx_mig(lab):
+    lab.leave()
+    lab.defer(kvm.restore)
+    kvm.reload("tdx=1 tdx_mig=0")
+    try:
+        lab.start(Config(), lab.migtds[0])
+        raise Failed("QEMU runs a TD that it could not migrate, though it is to")
+    except QmpGone:
+        said = lab.tds[-1].errors()
+        expect_in("KVM does not support the migration of TDs", said)
+        expect_in("tdx_mig=1", said)
+    td = lab.start(Config(migtd=False), lab.migtds[0])
+    td.wait_beat(3)
+    expect_in("not migratable", td.refusal("migrate", uri=URI))
+    td.check_runs()
+    lab.leave()
+    kvm.restore()
+    lab.move()
