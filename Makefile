@@ -6,7 +6,7 @@
 #   make host         a TDX host with QEMU and a shell, to boot TDs of your own
 #                     (SHARE=/path to your files; RUN=command to run just that)
 #   make hosts        two hosts, and a TD with a database that moves between them
-#                     (MOVES=n times; VCPUS=n)
+#                     (MOVES=n times; VCPUS=n; PULL=a|b, a host that loses its power)
 #
 #   make tree         build/tree: the base kernel with this series
 #   make kernel       build/kernel: the kernel under test, and of the guest

@@ -6,6 +6,7 @@ over one connection, and keeps a ledger of its own.  SQLite acknowledges what is
 disk: it runs with synchronous=FULL.
 """
 
+import socket
 import threading
 import time
 
@@ -70,6 +71,12 @@ class Client(threading.Thread):
         self.stopped.set()
         self.join(LIMIT)
         self.check()
+
+    def give_up(self):
+        """The other end is no more."""
+        self.stopped.set()
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.join(LIMIT)
 
     def count(self, since, until):
         return sum(since <= ack < until for ack in self.acks)

@@ -3,13 +3,14 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
 
 from check import Failed, poll
 from qmp import Qmp
-from settings import HOSTS, LIMIT, LOGS, MEMORY_MIB, OUT, QMP_PORT, SHELL_PORT, TOP, VCPUS
+from settings import BUILD, HOSTS, LIMIT, LOGS, MEMORY_MIB, OUT, QMP_PORT, SHELL_PORT, TOP, VCPUS
 
 MAC = "52:54:00:00:01:09"
 MIGRATION_PORT = 4444
@@ -30,7 +31,7 @@ class Host:
         self.console = []
         env = {**os.environ, "HOST_NAME": name, "SHARE": f"{OUT}/share", "LIMIT": str(12 * LIMIT),
                "HOST_DEVICES": "\n".join(gateway.host_devices(name))}
-        with open(self.log, "w") as log:
+        with open(self.log, "a") as log:
             # A group of its own, to end all of it.
             self.process = subprocess.Popen([f"{TOP}/host/run.sh", obj, "/share/node"], env=env, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -76,6 +77,13 @@ class Host:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
+    def lose_power(self):
+        """What it has said so far stays, though nobody judges it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for name in ("console", "results"):
+            shutil.copy(f"{BUILD}/run-host-{self.name}/{name}.log", f"{LOGS}/host-{self.name}.lost.{name}")
+
     # The TD
 
     def td_command(self, incoming=False):
@@ -102,7 +110,7 @@ class Host:
         return self
 
     def _connect(self):
-        if self.shell("kill -0 $(cat /run/td.pid) && echo runs") != "runs\n":
+        if self.qemu() == "gone":
             raise Failed(f"QEMU ends at once on host {self.name}")
         try:
             return Qmp(f"host {self.name}", self.gateway.connect(self.address, QMP_PORT, 10))
@@ -133,9 +141,18 @@ class Host:
             raise Failed(f"KVM of host {self.name} has no statistics of migrations")
         return {key: int(value) for key, value in values.items()}
 
+    def qemu(self):
+        """Whether QEMU "runs" or is "gone"; nothing if the host does not answer."""
+        # The one of a process that has ended, and that nobody has waited for, cannot be read.
+        return self.shell("readlink /proc/$(cat /run/td.pid)/exe >/dev/null && echo runs || echo gone").strip()
+
     def pull_plug(self):
         """The TD loses its power."""
         self.shell("kill -KILL $(cat /run/td.pid)")
+
+    def errors(self):
+        """What QEMU has said, but for warnings."""
+        return self.shell(f"grep '^qemu-system' /run/td.{self.starts}.err | grep -v warning:").splitlines()
 
     def save_messages(self):
         """Those of QEMU, to the logs."""

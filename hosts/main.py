@@ -14,6 +14,7 @@ import sys
 import time
 
 import judge
+import outage
 from check import Failed, poll
 from client import Client
 from disk import read_database
@@ -21,7 +22,7 @@ from gateway import Gateway
 from host import Host
 from move import Move
 from report import Report
-from settings import HOSTS, LIMIT, LOGS, MEMORY_MIB, MOVES, OUT, VCPUS
+from settings import HOSTS, LIMIT, LOGS, MEMORY_MIB, MOVES, OUT, PULL, VCPUS
 
 # Between moves: so many commits at least, and for so long.
 COMMITS = 20
@@ -69,17 +70,20 @@ class Show:
         self.hosts = {}
         self.client = None
 
+    def boot_hosts(self, *names):
+        for name in names:
+            self.hosts[name] = Host(name, self.gateway, self.obj, self.kernel)
+        for name in names:
+            def look(host=self.hosts[name]):
+                self.report.status(f"host {host.name} boots")
+                return host.is_ready()
+            poll(look, f"host {name} does not boot", LIMIT)
+
     def boot(self):
         report = self.report
         report.say("booting two hosts, each with KVM, QEMU and migration TDs of its own")
         self.gateway = Gateway()
-        for name in HOSTS:
-            self.hosts[name] = Host(name, self.gateway, self.obj, self.kernel)
-        for host in self.hosts.values():
-            def look(host=host):
-                report.status(f"host {host.name} boots")
-                return host.is_ready()
-            poll(look, f"host {host.name} does not boot", LIMIT)
+        self.boot_hosts(*HOSTS)
         report.say(f"the hosts run; starting a TD on host a: TDVF, Debian's Linux, {MEMORY_MIB} MiB, "
                    f"{VCPUS} vCPU{'s' if VCPUS > 1 else ''}")
         for line in wrapped("a# ", self.hosts["a"].td_command()):
@@ -99,10 +103,26 @@ class Show:
         self.client.start()
         report.say("a client outside of both hosts commits to SQLite in the TD, one commit after another")
 
+    def lose_destination(self):
+        """The TD stays where it is; the host boots again, for the moves that follow."""
+        info = outage.of_destination(self.hosts["a"], self.hosts["b"], self.report)
+        self.report.say("the TD runs on, on host a; what query-migrate says:")
+        self.report.detail(info.get("error-desc", "nothing"))
+        let_commit(self.report, self.client, "a")
+        self.boot_hosts("b")
+        self.report.say("host b has booted again")
+
+    def lose_source(self):
+        """The TD is no more, and nobody has it."""
+        said = outage.of_source(self.hosts["a"], self.hosts["b"], self.client, self.report)
+        del self.hosts["a"]
+        self.report.say("the TD is lost with its host; QEMU on host b has ended, and said:")
+        for line in said:
+            self.report.detail(line)
+
     def move(self):
         """All moves."""
         moves, here, there = [], self.hosts["a"], self.hosts["b"]
-        let_commit(self.report, self.client, here.name)
         for number in range(1, MOVES + 1):
             move = Move(number, here, there, self.report)
             move.run()
@@ -112,20 +132,31 @@ class Show:
             let_commit(self.report, self.client, there.name)
             here, there = there, here
         self.client.stop()
-        self.report.say(f"the TD loses its power on host {here.name}, the hosts are switched off")
+        self.report.say(f"the TD loses its power on host {here.name}")
         here.pull_plug()
+        return moves
+
+    def switch_off(self):
+        self.report.say("the hosts are switched off")
         for host in self.hosts.values():
             host.save_messages()
         for host in self.hosts.values():
             host.end()
         self.gateway.end()
-        return moves
 
     def run(self):
         seed = secrets.token_hex(8)
         self.boot()
         self.start_td(seed)
-        moves = self.move()
+        let_commit(self.report, self.client, "a")
+        moves = []
+        if PULL == "a":
+            self.lose_source()
+        else:
+            if PULL == "b":
+                self.lose_destination()
+            moves = self.move()
+        self.switch_off()
         self.report.say("comparing what is on the disk with what the client was told")
         verdict = judge.judge(f"{LOGS}/ledger", read_database(f"{OUT}/database.img", OUT), seed)
         for number, move in enumerate(moves, 1):

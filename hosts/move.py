@@ -34,7 +34,7 @@ class Round:
 
 
 class Move:
-    """run() returns when the TD runs on the other host."""
+    """run() returns when the TD runs on the other host; after begin(), anything may happen."""
 
     def __init__(self, number, source, destination, report):
         self.number = number
@@ -44,23 +44,32 @@ class Move:
         self.rounds = []
         self.samples = []
         self.info = None
+        # What KVM of the source had counted before.
+        self.before = {}
         self.last = {"normal": 0, "transferred": 0}
         self.begun = self.stopped = self.resumed = self.migrated = None
         self.private = self.private_bytes = 0
 
-    def run(self):
+    def begin(self):
         report = self.report
         report.say(f"move {self.number}: host {self.source.name} -> host {self.destination.name}")
         report.detail(f"{self.destination.name}# td -incoming tcp:0:{MIGRATION_PORT} ...")
         self.destination.start_td(incoming=True)
-        before = self.source.statistics()
+        self.before = self.source.statistics()
         uri = f"tcp:{self.destination.name}:{MIGRATION_PORT}"
         qmp = self.source.qmp
         qmp.ask("migrate-set-parameters", downtime_limit=DOWNTIME_MS)
         report.detail(f"{self.source.name}(qemu) migrate -d {uri}")
-        report.table_head()
         self.begun = time.monotonic()
         qmp.ask("migrate", uri=uri)
+
+    def query(self):
+        return self.source.qmp.ask("query-migrate")
+
+    def run(self):
+        report, qmp = self.report, self.source.qmp
+        self.begin()
+        report.table_head()
         self.info = poll(self._look, "the migration does not end", 4 * LIMIT)
         if self.info["status"] != "completed":
             raise Failed(f"the migration has {self.info['status']}: {self.info.get('error-desc', 'no reason')}")
@@ -68,8 +77,8 @@ class Move:
         self.migrated = qmp.first("MIGRATION", self.begun, status="completed") or time.monotonic()
         self.resumed = poll(lambda: self.destination.qmp.first("RESUME"), "the TD does not go on", LIMIT)
         after = self.source.statistics()
-        self.private = after["exported_pages"] - before["exported_pages"]
-        self.private_bytes = after["exported_bytes"] - before["exported_bytes"]
+        self.private = after["exported_pages"] - self.before["exported_pages"]
+        self.private_bytes = after["exported_bytes"] - self.before["exported_bytes"]
         self._close_round(self.stopped)
         report.table_rest(self)
         qmp.quit()
@@ -78,7 +87,7 @@ class Move:
     def _look(self):
         """Follow the rounds; what query-migrate says once it is over."""
         qmp = self.source.qmp
-        info = qmp.ask("query-migrate")
+        info = self.query()
         now = time.monotonic()
         ram = info.get("ram")
         if ram and info["status"] == "active" and not qmp.first("STOP", self.begun):

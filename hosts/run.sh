@@ -4,7 +4,8 @@
 # exit status tells whether the database has all that the client was told, once.
 #
 # Usage: run.sh OBJDIR
-# Environment: MOVES=n moves, back and forth; VCPUS=n of the TD; SLOW=n multiplies time limits
+# Environment: MOVES=n moves, back and forth; VCPUS=n of the TD; PULL=b, that host loses its power in a move before
+# these, and comes back; PULL=a, the TD's host loses it, which ends the TD; SEED=n says when; SLOW=n multiplies time limits
 # Leaves build/hosts/report.txt, migration-N.svg for each move, and logs/.
 . "$(dirname "$0")/../vmtest/lib.sh"
 
@@ -17,6 +18,8 @@ qemu=$BUILD/qemu/install/bin/qemu-system-x86_64
 [ -x "$qemu" ] || die "there is no QEMU in $qemu" "make qemu builds it"
 [[ ${MOVES:-1} =~ ^[1-9][0-9]?$ ]] || die "MOVES=$MOVES is no number from 1 to 99"
 [[ ${VCPUS:-1} =~ ^[1-8]$ ]] || die "VCPUS=$VCPUS is no number from 1 to 8"
+[[ ${PULL:-} =~ ^[ab]?$ ]] || die "PULL=$PULL is neither a nor b"
+[[ ${SEED:-} =~ ^[0-9]*$ ]] || die "SEED=$SEED is no number"
 rm -rf "$out"
 mkdir -p "$parts" "$out/share" "$out/logs"
 
@@ -52,7 +55,7 @@ logged "$parts/mke2fs.log" "the disk of the database cannot be made" \
 logged "$parts/picture.log" "the program that draws does not build" \
 	make -s -C "$TOP/demo" O="$parts" picture
 
-export BUILD MOVES=${MOVES:-1} VCPUS=${VCPUS:-1} SLOW=${SLOW:-1} PYTHONDONTWRITEBYTECODE=1
+export BUILD MOVES=${MOVES:-1} VCPUS=${VCPUS:-1} PULL=${PULL:-} SEED=${SEED:-} SLOW=${SLOW:-1} PYTHONDONTWRITEBYTECODE=1
 ret=0
 python3 -u "$TOP/hosts/main.py" "$obj" "$kernel" | (trap '' INT && tee "$out/report.txt") || ret=$?
 for record in "$out"/logs/migration-*.record; do

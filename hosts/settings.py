@@ -2,6 +2,7 @@
 """Where things are, and how long they may take."""
 
 import os
+import random
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BUILD", f"{TOP}/build")
@@ -10,6 +11,9 @@ LOGS = f"{OUT}/logs"
 
 MOVES = int(os.environ.get("MOVES", "1"))
 VCPUS = int(os.environ.get("VCPUS", "1"))
+# The host that loses its power in a move, or none, and what draws the moment.
+PULL = os.environ.get("PULL", "")
+SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
 # No wait is longer.  It says nothing about how long anything should take.
 LIMIT = 300 * int(os.environ.get("SLOW", "1"))
 
