@@ -39,6 +39,7 @@
 
 #define NR_EXTRA_STREAMS	14
 #define NR_AES_BATCHES		4UL
+#define NR_COPIES		64
 #define MAX_PFN			BIT_ULL(24)
 
 #define LEAF_SEPT_ADD		3
@@ -59,7 +60,7 @@ enum {
 	EXPORT_STREAMS, IMPORT_STREAMS,
 	SRC_STREAM_KIB, DST_STREAM_KIB, LOG_KIB,
 	/* What the above are made of. */
-	RESUMED, UPPER_TABLES, OTHER_IPIS, TRAP_KCYC,
+	COPY_CPUS, RESUMED, UPPER_TABLES, OTHER_IPIS, TRAP_KCYC,
 	EXPORT_DRIVER_KCYC, EXPORT_NULL_KCYC, EXPORT_AES_KCYC,
 	IMPORT_DRIVER_KCYC, IMPORT_NULL_KCYC, IMPORT_AES_KCYC,
 	ROUND_SCAN_KCYC, ROUND_64TH_KCYC, ROUND_16TH_KCYC, ROUND_4TH_KCYC,
@@ -88,6 +89,7 @@ static struct td_figure rows[NR_ROWS] = {
 	[SRC_STREAM_KIB] = { "memory per stream, source", "KiB", TD_AT_MOST, STREAM_KIB },
 	[DST_STREAM_KIB] = { "memory per stream, destination", "KiB", TD_AT_MOST, STREAM_KIB },
 	[LOG_KIB] = { "memory per GiB of the TD", "KiB", TD_AT_MOST, 70 },
+	[COPY_CPUS] = { "copies of 2 MiB on 2 CPUs / on 1, at once", "x", TD_NO_LIMIT },
 	[RESUMED] = { "calls that a host interrupt interrupted, per GiB", "calls", TD_NO_LIMIT },
 	[UPPER_TABLES] = { "MEM.SEPT.ADD of tables above, per TD", "calls", TD_NO_LIMIT },
 	[OTHER_IPIS] = { "IPIs without first writes, taken out of the above", "", TD_NO_LIMIT },
@@ -117,7 +119,7 @@ static void print_report(u64 nr_pages)
 	       (u64)(nr_pages * PAGE_SIZE / SZ_1M));
 	td_figure_print_header();
 	for (i = 0; i < NR_ROWS; i++) {
-		if (i == RESUMED)
+		if (i == COPY_CPUS)
 			printf("\n");
 		td_figure_print(&rows[i]);
 	}
@@ -289,46 +291,48 @@ static void run_cmd_costed(struct td_mig_stream *s, u32 id, struct cost *cost)
 		      (double)total - td_sim_cycles_between(&before, &after, &trap));
 }
 
-/* One command on each of two streams, at the same time on the CPUs 1 and 2. */
-struct parallel {
-	struct td_mig_stream *s;
-	u32 id;
-	int cpu;
-	int *arrived;
-	u64 start;
-	u64 end;
-};
-
-static void *run_parallel(void *arg)
+static double gain(const struct td_series *one, const struct td_series *two)
 {
-	struct parallel *p = arg;
-
-	pin_self_to_cpu(p->cpu);
-	__atomic_add_fetch(p->arrived, 1, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(p->arrived, __ATOMIC_SEQ_CST) < 2)
-		cpu_relax();
-
-	p->start = rdtsc();
-	run_cmd(p->s, p->id, BATCH);
-	p->end = rdtsc();
-	return NULL;
+	return 2 * td_series_least(one) / td_series_least(two);
 }
 
-static u64 run_cmd_twice(struct td_mig_stream *streams, u32 id)
+static void run_export(void *stream)
 {
-	struct parallel p[2];
-	int i, arrived = 0;
-	pthread_t thread;
+	run_cmd(stream, KVM_TDX_MIG_EXPORT_MEM, BATCH);
+}
 
+static void run_import(void *stream)
+{
+	run_cmd(stream, KVM_TDX_MIG_IMPORT_MEM, BATCH);
+}
+
+/* What two CPUs gain at best, as this machine may have to share those of its host. */
+static void copy_batch(void *buf)
+{
+	memcpy(buf, buf + BATCH * PAGE_SIZE, BATCH * PAGE_SIZE);
+}
+
+static void measure_cpus(void)
+{
+	struct td_series one = {}, two = {};
+	void *bufs[2];
+	u64 start;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		bufs[i] = malloc(2 * BATCH * PAGE_SIZE);
+		TEST_ASSERT(bufs[i], "Insufficient Memory");
+		memset(bufs[i], i, 2 * BATCH * PAGE_SIZE);
+	}
+	for (i = 0; i < NR_COPIES; i++) {
+		start = rdtsc();
+		copy_batch(bufs[0]);
+		td_series_add(&one, rdtsc() - start);
+		td_series_add(&two, td_run_on_two_cpus(copy_batch, bufs[0], bufs[1]));
+	}
+	record(COPY_CPUS, gain(&one, &two));
 	for (i = 0; i < 2; i++)
-		p[i] = (struct parallel) {
-			.s = &streams[i], .id = id, .cpu = 2 - i, .arrived = &arrived,
-		};
-	kvm_pthread_create(&thread, NULL, run_parallel, &p[1]);
-	run_parallel(&p[0]);
-	kvm_pthread_join(thread, NULL);
-
-	return max(p[0].end, p[1].end) - min(p[0].start, p[1].start);
+		free(bufs[i]);
 }
 
 /* ------------------------------------------------------------------ copies */
@@ -419,10 +423,10 @@ static void send_two(struct bench *b, u64 page, u64 *export, u64 *import)
 
 	for (i = 0; i < 2; i++)
 		fill_gpa_list(&b->m.streams[i], page + i * BATCH);
-	*export = run_cmd_twice(b->m.streams, KVM_TDX_MIG_EXPORT_MEM);
+	*export = td_run_on_two_cpus(run_export, &b->m.streams[0], &b->m.streams[1]);
 	for (i = 0; i < 2; i++)
 		send_bundle(b, i, BATCH);
-	*import = run_cmd_twice(b->d.streams, KVM_TDX_MIG_IMPORT_MEM);
+	*import = td_run_on_two_cpus(run_import, &b->d.streams[0], &b->d.streams[1]);
 }
 
 /* What bundles of the first round cost, one by one and two at a time. */
@@ -442,11 +446,6 @@ static void send_group(struct bench *b, u64 page, struct round *r)
 	send_two(b, page + 2 * BATCH, &export_two, &import_two);
 	td_series_add(&r->export_two, export_two);
 	td_series_add(&r->import_two, import_two);
-}
-
-static double gain(const struct td_series *one, const struct td_series *two)
-{
-	return 2 * td_series_least(one) / td_series_least(two);
 }
 
 static void record_kcycles(int row, double cycles)
@@ -775,6 +774,7 @@ int main(int argc, char *argv[])
 	for (i = 0; i < repetitions; i++) {
 		printf("repetition %lu of %lu\n", i + 1, repetitions);
 		fflush(stdout);
+		measure_cpus();
 		measure_session(&b);
 	}
 	free_td(&b);

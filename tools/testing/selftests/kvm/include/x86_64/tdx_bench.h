@@ -37,6 +37,12 @@ void td_figure_print_header(void);
 /* Median, least and greatest value, the limit, and whether it is reached. */
 void td_figure_print(struct td_figure *f);
 
+/*
+ * Call @fn twice at the same time: with @first on CPU 2, where the caller stays, and with
+ * @second on CPU 1.  Returns the cycles from the first begin to the last end.
+ */
+u64 td_run_on_two_cpus(void (*fn)(void *arg), void *first, void *second);
+
 /* Memory in use, apart from the page tables of this process. */
 double td_used_kib(void);
 /* The PFN of a page that this process has mapped. */

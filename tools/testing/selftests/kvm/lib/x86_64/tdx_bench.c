@@ -4,6 +4,7 @@
  * keeps of its calls.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "kvm_util.h"
@@ -74,6 +75,44 @@ void td_figure_print(struct td_figure *f)
 			 f->limit);
 	printf("%-48s %8.4g %-5s %-19s %3d %8s  %s\n", f->what, v, f->unit, spread, f->s.nr,
 	       limit, verdict(f, v));
+}
+
+struct parallel {
+	void (*fn)(void *arg);
+	void *arg;
+	int cpu;
+	int *arrived;
+	u64 start;
+	u64 end;
+};
+
+static void *run_parallel(void *arg)
+{
+	struct parallel *p = arg;
+
+	pin_self_to_cpu(p->cpu);
+	__atomic_add_fetch(p->arrived, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(p->arrived, __ATOMIC_SEQ_CST) < 2)
+		cpu_relax();
+
+	p->start = rdtsc();
+	p->fn(p->arg);
+	p->end = rdtsc();
+	return NULL;
+}
+
+u64 td_run_on_two_cpus(void (*fn)(void *arg), void *first, void *second)
+{
+	int arrived = 0;
+	struct parallel a = { .fn = fn, .arg = first, .cpu = 2, .arrived = &arrived };
+	struct parallel b = { .fn = fn, .arg = second, .cpu = 1, .arrived = &arrived };
+	pthread_t thread;
+
+	kvm_pthread_create(&thread, NULL, run_parallel, &b);
+	run_parallel(&a);
+	kvm_pthread_join(thread, NULL);
+
+	return max(a.end, b.end) - min(a.start, b.start);
 }
 
 bool td_sim_has_accounts(void)
