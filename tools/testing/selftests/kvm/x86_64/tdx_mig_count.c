@@ -387,15 +387,16 @@ static void count_postcopy(struct test *t)
 static void guest_write_samples(void)
 {
 	int i, j;
-	u64 page;
+	u64 gpa, n;
 
 	td_accept_pages(MEM_GPA, MEM_PAGES);
 	for (i = 0; i <= NR_SAMPLES; i++)
 		GUEST_SYNC(0);
 	for (i = 0; i < NR_BATCHES; i++) {
 		for (j = 0; j < batches[i].samples; j++) {
-			for (page = first_page(i, j); page < first_page(i, j) + batches[i].nr; page++)
-				WRITE_ONCE(*(u64 *)(MEM_GPA + page * PAGE_SIZE), 1);
+			gpa = MEM_GPA + first_page(i, j) * PAGE_SIZE;
+			for (n = 0; n < batches[i].nr; n++)
+				WRITE_ONCE(*(u64 *)(gpa + n * PAGE_SIZE), 1);
 			GUEST_SYNC(0);
 		}
 	}
