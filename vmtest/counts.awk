@@ -37,7 +37,7 @@ FNR == 1 {
 	key = $2 SUBSEP $3
 	verdict = ""
 	most = limit
-	if ($2 ~ /^IMPORT_MEM, new page$|^IMPORT_MEM in post-copy|^blackout.* destination, per vCPU|^memory /)
+	if ($2 ~ /^IMPORT_MEM, new page$|^IMPORT_MEM in post-copy|^IMPORT_STATE_VP$|^blackout.* destination|^memory /)
 		most = limit_of_allocations
 	if (!(key in last)) {
 		change = "new"
