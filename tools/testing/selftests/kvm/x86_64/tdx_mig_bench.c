@@ -758,7 +758,7 @@ int main(int argc, char *argv[])
 
 	TEST_REQUIRE(td_sim_has_accounts());
 	TEST_REQUIRE(kvm_has_tdx_mig());
-	TEST_REQUIRE(get_nprocs() > 1);
+	TEST_REQUIRE(get_nprocs() > 2);
 
 	td_sim_read_trap(&trap);
 

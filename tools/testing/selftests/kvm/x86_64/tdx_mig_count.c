@@ -406,14 +406,16 @@ static void guest_write_samples(void)
 static struct td_count count_reset(struct td_ring *ring, u64 nr)
 {
 	unsigned long bitmap[BITS_TO_LONGS(MEM_PAGES)] = {};
+	struct td_count count;
 	struct td_span s;
 	u32 reset;
 
 	TEST_ASSERT_EQ(td_ring_harvest(ring, bitmap), nr);
 	td_span_begin(&s);
 	reset = kvm_vm_reset_dirty_ring(ring->vcpu->vm);
+	count = td_span_end(&s);
 	TEST_ASSERT_EQ(reset, nr);
-	return td_span_end(&s);
+	return count;
 }
 
 static void count_samples(struct test *t, struct td_ring *ring)
