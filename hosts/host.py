@@ -78,7 +78,7 @@ class Host:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def lose_power(self):
-        """What it has said so far stays, though nobody judges it."""
+        """What its kernel has said is kept in the logs, as the next boot of this host removes it."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for name in ("console", "results"):
@@ -143,7 +143,7 @@ class Host:
 
     def qemu(self):
         """Whether QEMU "runs" or is "gone"; nothing if the host does not answer."""
-        # The one of a process that has ended, and that nobody has waited for, cannot be read.
+        # Unlike kill -0, this tells a zombie from a process that runs.
         return self.shell("readlink /proc/$(cat /run/td.pid)/exe >/dev/null && echo runs || echo gone").strip()
 
     def pull_plug(self):
