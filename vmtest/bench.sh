@@ -6,8 +6,8 @@
 # calls than its formula says.
 #
 # Usage: bench.sh OBJDIR
-# Environment: BENCH_ARGS, arguments for the program (-m MiB, -r repetitions);
-# SLOW=n multiplies the time limit.
+# Environment: BENCH_ARGS, arguments for the programs (-m MiB, a multiple of 64, and
+# -r repetitions); SLOW=n multiplies the time limit.
 . "$(dirname "$0")/lib.sh"
 
 obj=$1
@@ -21,10 +21,12 @@ build_init "$tests/init"
 
 {
 	echo "bench $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench ${BENCH_ARGS:-}"
+	echo "streams $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_bench_streams ${BENCH_ARGS:-}"
 	echo "blackout $seconds tdx=1,tdx_mig=1 /tests/tdx_mig_count_blackout -c"
 } >"$tests/bench.list"
 "$TOP/vmtest/initramfs.sh" "$tests/bench.cpio" "$obj" "$tests/init" "$tests/bench.list" \
-	"$tests/x86/tdx_mig_bench" "$tests/x86/tdx_mig_count_blackout"
+	"$tests/x86/tdx_mig_bench" "$tests/x86/tdx_mig_bench_streams" \
+	"$tests/x86/tdx_mig_count_blackout"
 
 # The emulator takes longer for memory that it touches for the first time, and for all
 # CPUs at once.

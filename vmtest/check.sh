@@ -84,7 +84,7 @@ passes() {
 demo() { DEMO_ARGS="--rounds 2" passes "$TOP/vmtest/demo.sh" "$obj"; }
 
 # What it measures depends on the machine, that it measures does not.
-bench() { BENCH_ARGS="-m 32 -r 1" passes "$TOP/vmtest/bench.sh" "$obj"; }
+bench() { BENCH_ARGS="-m 64 -r 1" passes "$TOP/vmtest/bench.sh" "$obj"; }
 
 # The VMM that users have, in the place of ours.
 qemu() { "$TOP/host/root.sh" && "$TOP/host/run.sh" "$obj" env QEMU=qemu-system-x86_64 /host/boot_test; }

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the migration of a TD costs beyond what the TDX module does for it: calls
- * of the module, bytes that KVM copies, time in KVM, IPIs, parallel streams and
- * memory.  Each figure is printed beside its limit.
+ * of the module, bytes that KVM copies, time in KVM, IPIs and memory.  Each figure
+ * is printed beside its limit.
  *
  * Takes the software TDX platform, which tells how often and how long it was
  * called, and whose null cipher makes the rest visible.  Nothing depends on how
- * fast that is: times are compared with other times of the same run.  Streams at
- * work at the same time are compared by the best of their times with the best of
- * one alone: whatever else the machine does takes time from two CPUs more often
- * than from one.  The time of a SEAMCALL is what the platform spends on it plus
- * what it costs that the CPU raises #UD instead of executing it; both are printed.
+ * fast that is: times are compared with other times of the same run.  The time of
+ * a SEAMCALL is what the platform spends on it plus what it costs that the CPU
+ * raises #UD instead of executing it; both are printed.
  */
 #include <ctype.h>
 #include <getopt.h>
 #include <linux/bitops.h>
+#include <linux/sizes.h>
 #include <sys/sysinfo.h>
 
 #include "kvm_util.h"
@@ -22,14 +21,9 @@
 #include "tdx_bench.h"
 #include "tdx_mig_util.h"
 
-#define SZ_1M			BIT_ULL(20)
-#define SZ_1G			BIT_ULL(30)
-
 #define MEM_SLOT		TD_SLOT_UNACCEPTED
 #define MEM_GPA			BIT_ULL(30)
 #define BATCH			((u64)TDX_MIG_BUF_LIST_PAGES_MAX)
-/* Bundles that are measured together: two one after another, two at once. */
-#define GROUP			4
 #define PAGES_PER_GIB		(SZ_1G / PAGE_SIZE)
 
 /* A memslot that nothing but its dirty log makes use of. */
@@ -39,7 +33,6 @@
 
 #define NR_EXTRA_STREAMS	14
 #define NR_AES_BATCHES		4UL
-#define NR_COPIES		64
 #define MAX_PFN			BIT_ULL(24)
 
 #define LEAF_SEPT_ADD		3
@@ -57,10 +50,9 @@ enum {
 	EXPORT_DRIVER, IMPORT_DRIVER,
 	WRITE_CALLS, WRITE_TRACKS, WRITE_IPIS,
 	ROUND_SCALE,
-	EXPORT_STREAMS, IMPORT_STREAMS,
 	SRC_STREAM_KIB, DST_STREAM_KIB, LOG_KIB,
 	/* What the above are made of. */
-	COPY_CPUS, RESUMED, UPPER_TABLES, OTHER_IPIS, TRAP_KCYC,
+	RESUMED, UPPER_TABLES, OTHER_IPIS, TRAP_KCYC,
 	EXPORT_DRIVER_KCYC, EXPORT_NULL_KCYC, EXPORT_AES_KCYC,
 	IMPORT_DRIVER_KCYC, IMPORT_NULL_KCYC, IMPORT_AES_KCYC,
 	ROUND_SCAN_KCYC, ROUND_64TH_KCYC, ROUND_16TH_KCYC, ROUND_4TH_KCYC,
@@ -84,12 +76,9 @@ static struct td_figure rows[NR_ROWS] = {
 	[WRITE_TRACKS] = { "MEM.TRACK per first write", "calls", TD_AT_MOST, 0 },
 	[WRITE_IPIS] = { "IPIs per first write; a kick would make it 1", "", TD_AT_MOST, 0.1 },
 	[ROUND_SCALE] = { "cost per dirty page if 1/64 / if 1/4 is dirty", "", TD_AT_MOST, 2 },
-	[EXPORT_STREAMS] = { "export over 2 streams on 2 CPUs / over 1", "x", TD_AT_LEAST, 1.9 },
-	[IMPORT_STREAMS] = { "import over 2 streams on 2 CPUs / over 1", "x", TD_AT_LEAST, 1.9 },
 	[SRC_STREAM_KIB] = { "memory per stream, source", "KiB", TD_AT_MOST, STREAM_KIB },
 	[DST_STREAM_KIB] = { "memory per stream, destination", "KiB", TD_AT_MOST, STREAM_KIB },
 	[LOG_KIB] = { "memory per GiB of the TD", "KiB", TD_AT_MOST, 70 },
-	[COPY_CPUS] = { "copies of 2 MiB on 2 CPUs / on 1, at once", "x", TD_NO_LIMIT },
 	[RESUMED] = { "calls that a host interrupt interrupted, per GiB", "calls", TD_NO_LIMIT },
 	[UPPER_TABLES] = { "MEM.SEPT.ADD of tables above, per TD", "calls", TD_NO_LIMIT },
 	[OTHER_IPIS] = { "IPIs without first writes, taken out of the above", "", TD_NO_LIMIT },
@@ -119,7 +108,7 @@ static void print_report(u64 nr_pages)
 	       (u64)(nr_pages * PAGE_SIZE / SZ_1M));
 	td_figure_print_header();
 	for (i = 0; i < NR_ROWS; i++) {
-		if (i == COPY_CPUS)
+		if (i == RESUMED)
 			printf("\n");
 		td_figure_print(&rows[i]);
 	}
@@ -268,7 +257,6 @@ static u64 run_cmd(struct td_mig_stream *s, u32 id, u64 nr)
 
 /* Where the time of a command goes. */
 struct cost {
-	struct td_series total;
 	struct td_series leaves;
 	struct td_series driver;
 };
@@ -285,54 +273,9 @@ static void run_cmd_costed(struct td_mig_stream *s, u32 id, struct cost *cost)
 
 	for (i = 0; i < TD_SIM_NR_LEAVES; i++)
 		cycles += after.cycles[i] - before.cycles[i];
-	td_series_add(&cost->total, total);
 	td_series_add(&cost->leaves, cycles);
 	td_series_add(&cost->driver,
 		      (double)total - td_sim_cycles_between(&before, &after, &trap));
-}
-
-static double gain(const struct td_series *one, const struct td_series *two)
-{
-	return 2 * td_series_least(one) / td_series_least(two);
-}
-
-static void run_export(void *stream)
-{
-	run_cmd(stream, KVM_TDX_MIG_EXPORT_MEM, BATCH);
-}
-
-static void run_import(void *stream)
-{
-	run_cmd(stream, KVM_TDX_MIG_IMPORT_MEM, BATCH);
-}
-
-/* What two CPUs gain at best, as this machine may have to share those of its host. */
-static void copy_batch(void *buf)
-{
-	memcpy(buf, buf + BATCH * PAGE_SIZE, BATCH * PAGE_SIZE);
-}
-
-static void measure_cpus(void)
-{
-	struct td_series one = {}, two = {};
-	void *bufs[2];
-	u64 start;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		bufs[i] = malloc(2 * BATCH * PAGE_SIZE);
-		TEST_ASSERT(bufs[i], "Insufficient Memory");
-		memset(bufs[i], i, 2 * BATCH * PAGE_SIZE);
-	}
-	for (i = 0; i < NR_COPIES; i++) {
-		start = rdtsc();
-		copy_batch(bufs[0]);
-		td_series_add(&one, rdtsc() - start);
-		td_series_add(&two, td_run_on_two_cpus(copy_batch, bufs[0], bufs[1]));
-	}
-	record(COPY_CPUS, gain(&one, &two));
-	for (i = 0; i < 2; i++)
-		free(bufs[i]);
 }
 
 /* ------------------------------------------------------------------ copies */
@@ -417,44 +360,13 @@ static void send_one(struct bench *b, u64 page, struct cost *export, struct cost
 	run_cmd_costed(&b->d.streams[0], KVM_TDX_MIG_IMPORT_MEM, import);
 }
 
-static void send_two(struct bench *b, u64 page, u64 *export, u64 *import)
-{
-	int i;
-
-	for (i = 0; i < 2; i++)
-		fill_gpa_list(&b->m.streams[i], page + i * BATCH);
-	*export = td_run_on_two_cpus(run_export, &b->m.streams[0], &b->m.streams[1]);
-	for (i = 0; i < 2; i++)
-		send_bundle(b, i, BATCH);
-	*import = td_run_on_two_cpus(run_import, &b->d.streams[0], &b->d.streams[1]);
-}
-
-/* What bundles of the first round cost, one by one and two at a time. */
-struct round {
-	struct cost export;
-	struct cost import;
-	struct td_series export_two;
-	struct td_series import_two;
-};
-
-static void send_group(struct bench *b, u64 page, struct round *r)
-{
-	u64 export_two, import_two;
-
-	send_one(b, page, &r->export, &r->import);
-	send_one(b, page + BATCH, &r->export, &r->import);
-	send_two(b, page + 2 * BATCH, &export_two, &import_two);
-	td_series_add(&r->export_two, export_two);
-	td_series_add(&r->import_two, import_two);
-}
-
 static void record_kcycles(int row, double cycles)
 {
 	record(row, cycles / 1000);
 }
 
 /* The first round: all of the memory, from the source to the destination. */
-static void first_round(struct bench *b, struct round *r)
+static void first_round(struct bench *b, struct cost *export, struct cost *import)
 {
 	const double per_gib = (double)PAGES_PER_GIB / b->nr_pages;
 	struct td_sim_calls begin, first;
@@ -464,8 +376,8 @@ static void first_round(struct bench *b, struct round *r)
 	get_log(b);
 	clear_log(b, b->nr_pages);
 
-	for (page = 0; page < b->nr_pages; page += GROUP * BATCH) {
-		send_group(b, page, r);
+	for (page = 0; page < b->nr_pages; page += BATCH) {
+		send_one(b, page, export, import);
 		/* The first page tables come with those above them. */
 		if (!page)
 			td_sim_read_calls(&first);
@@ -478,11 +390,8 @@ static void first_round(struct bench *b, struct round *r)
 	record(RESUMED, td_sim_interrupted_since(&begin) * per_gib);
 
 	tables = td_sim_calls_since(&first, LEAF_SEPT_ADD);
-	record(SEPT_CALLS, (double)tables * PAGES_PER_GIB / (b->nr_pages - GROUP * BATCH));
-	record(UPPER_TABLES, (double)td_sim_calls_since(&begin, LEAF_SEPT_ADD) - tables - GROUP);
-
-	record(EXPORT_STREAMS, gain(&r->export.total, &r->export_two));
-	record(IMPORT_STREAMS, gain(&r->import.total, &r->import_two));
+	record(SEPT_CALLS, (double)tables * PAGES_PER_GIB / (b->nr_pages - BATCH));
+	record(UPPER_TABLES, (double)td_sim_calls_since(&begin, LEAF_SEPT_ADD) - tables - 1);
 }
 
 /* A round of the source alone: the cycles that it takes with @dirty pages. */
@@ -612,8 +521,7 @@ static void aes_session(struct bench *b, struct cost *export, struct cost *impor
 
 static void measure_session(struct bench *b)
 {
-	struct cost export_aes = {}, import_aes = {};
-	struct round round = {};
+	struct cost export_aes = {}, import_aes = {}, export = {}, import = {};
 	double driver, aes;
 
 	td_sim_set_null_cipher(false);
@@ -621,24 +529,24 @@ static void measure_session(struct bench *b)
 
 	td_sim_set_null_cipher(true);
 	begin_session(b);
-	first_round(b, &round);
+	first_round(b, &export, &import);
 	later_rounds(b);
 	end_session(b);
 	td_sim_set_null_cipher(false);
 
-	driver = td_series_median(&round.export.driver);
+	driver = td_series_median(&export.driver);
 	aes = td_series_median(&export_aes.leaves);
 	record(EXPORT_DRIVER, driver * 100 / aes);
 	record_kcycles(EXPORT_DRIVER_KCYC, driver);
 	record_kcycles(EXPORT_AES_KCYC, aes);
-	record_kcycles(EXPORT_NULL_KCYC, td_series_median(&round.export.leaves));
+	record_kcycles(EXPORT_NULL_KCYC, td_series_median(&export.leaves));
 
-	driver = td_series_median(&round.import.driver);
+	driver = td_series_median(&import.driver);
 	aes = td_series_median(&import_aes.leaves);
 	record(IMPORT_DRIVER, driver * 100 / aes);
 	record_kcycles(IMPORT_DRIVER_KCYC, driver);
 	record_kcycles(IMPORT_AES_KCYC, aes);
-	record_kcycles(IMPORT_NULL_KCYC, td_series_median(&round.import.leaves));
+	record_kcycles(IMPORT_NULL_KCYC, td_series_median(&import.leaves));
 
 	td_sim_read_trap(&trap);
 	record_kcycles(TRAP_KCYC, trap.irqs_on);
@@ -753,13 +661,15 @@ int main(int argc, char *argv[])
 			help(argv[0]);
 	}
 	b.nr_pages = mib * SZ_1M / PAGE_SIZE;
-	/* Whole groups of bundles in each round that is timed. */
+	/* Whole bundles in each round that is timed. */
 	TEST_ASSERT(mib >= 32 && !(mib % 32) && mib <= 4096, "%lu MiB is no multiple of 32", mib);
 
 	TEST_REQUIRE(td_sim_has_accounts());
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(get_nprocs() > 2);
 
+	/* Where none of the threads is that it is measured with. */
+	pin_self_to_cpu(2);
 	td_sim_read_trap(&trap);
 
 	/* A TD keeps the streams that it ever had, so it is another one. */
@@ -774,7 +684,6 @@ int main(int argc, char *argv[])
 	for (i = 0; i < repetitions; i++) {
 		printf("repetition %lu of %lu\n", i + 1, repetitions);
 		fflush(stdout);
-		measure_cpus();
 		measure_session(&b);
 	}
 	free_td(&b);

@@ -6,6 +6,7 @@
 #ifndef SELFTEST_KVM_TDX_BENCH_H
 #define SELFTEST_KVM_TDX_BENCH_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -18,7 +19,7 @@ struct td_series {
 	int nr;
 };
 
-enum td_limit { TD_AT_MOST, TD_AT_LEAST, TD_NO_LIMIT };
+enum td_limit { TD_AT_MOST, TD_NO_LIMIT };
 
 struct td_figure {
 	const char *what;
@@ -31,17 +32,26 @@ struct td_figure {
 void td_series_add(struct td_series *s, double v);
 /* Sorts @s. */
 double td_series_median(struct td_series *s);
-double td_series_least(const struct td_series *s);
+/* What a tenth of the values do not exceed.  Sorts @s. */
+double td_series_tenth(struct td_series *s);
 
 void td_figure_print_header(void);
 /* Median, least and greatest value, the limit, and whether it is reached. */
 void td_figure_print(struct td_figure *f);
 
-/*
- * Call @fn twice at the same time: with @first on CPU 2, where the caller stays, and with
- * @second on CPU 1.  Returns the cycles from the first begin to the last end.
- */
-u64 td_run_on_two_cpus(void (*fn)(void *arg), void *first, void *second);
+/* What a thread does on a CPU of its own, and the cycles that it takes. */
+struct td_job {
+	void (*fn)(void *arg);
+	void *arg;
+	int cpu;
+	u64 cycles;
+	/* Of td_run_jobs(). */
+	pthread_t thread;
+	int *missing;
+};
+
+/* They begin at the same time. */
+void td_run_jobs(struct td_job *jobs, int nr);
 
 /* Memory in use, apart from the page tables of this process. */
 double td_used_kib(void);

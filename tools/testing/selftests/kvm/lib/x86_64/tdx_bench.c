@@ -4,7 +4,6 @@
  * keeps of its calls.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "kvm_util.h"
@@ -35,28 +34,18 @@ double td_series_median(struct td_series *s)
 	return (s->v[(s->nr - 1) / 2] + s->v[s->nr / 2]) / 2;
 }
 
-double td_series_least(const struct td_series *s)
+double td_series_tenth(struct td_series *s)
 {
-	double least;
-	int i;
-
 	TEST_ASSERT(s->nr, "Nothing was measured");
-	least = s->v[0];
-	for (i = 1; i < s->nr; i++)
-		least = min(least, s->v[i]);
-	return least;
+	qsort(s->v, s->nr, sizeof(s->v[0]), compare);
+	return s->v[(s->nr - 1) / 10];
 }
 
 static const char *verdict(const struct td_figure *f, double v)
 {
-	switch (f->kind) {
-	case TD_AT_MOST:
-		return v <= f->limit ? "reached" : "MISSED";
-	case TD_AT_LEAST:
-		return v >= f->limit ? "reached" : "MISSED";
-	default:
+	if (f->kind == TD_NO_LIMIT)
 		return "";
-	}
+	return v <= f->limit ? "reached" : "MISSED";
 }
 
 void td_figure_print_header(void)
@@ -71,48 +60,36 @@ void td_figure_print(struct td_figure *f)
 
 	snprintf(spread, sizeof(spread), "%.5g..%.5g", f->s.v[0], f->s.v[f->s.nr - 1]);
 	if (f->kind != TD_NO_LIMIT)
-		snprintf(limit, sizeof(limit), "%s %.4g", f->kind == TD_AT_MOST ? "<=" : ">=",
-			 f->limit);
+		snprintf(limit, sizeof(limit), "<= %.4g", f->limit);
 	printf("%-48s %8.4g %-5s %-19s %3d %8s  %s\n", f->what, v, f->unit, spread, f->s.nr,
 	       limit, verdict(f, v));
 }
 
-struct parallel {
-	void (*fn)(void *arg);
-	void *arg;
-	int cpu;
-	int *arrived;
-	u64 start;
-	u64 end;
-};
-
-static void *run_parallel(void *arg)
+static void *run_job(void *arg)
 {
-	struct parallel *p = arg;
+	struct td_job *job = arg;
 
-	pin_self_to_cpu(p->cpu);
-	__atomic_add_fetch(p->arrived, 1, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(p->arrived, __ATOMIC_SEQ_CST) < 2)
+	pin_self_to_cpu(job->cpu);
+	__atomic_sub_fetch(job->missing, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(job->missing, __ATOMIC_SEQ_CST))
 		cpu_relax();
 
-	p->start = rdtsc();
-	p->fn(p->arg);
-	p->end = rdtsc();
+	job->cycles = rdtsc();
+	job->fn(job->arg);
+	job->cycles = rdtsc() - job->cycles;
 	return NULL;
 }
 
-u64 td_run_on_two_cpus(void (*fn)(void *arg), void *first, void *second)
+void td_run_jobs(struct td_job *jobs, int nr)
 {
-	int arrived = 0;
-	struct parallel a = { .fn = fn, .arg = first, .cpu = 2, .arrived = &arrived };
-	struct parallel b = { .fn = fn, .arg = second, .cpu = 1, .arrived = &arrived };
-	pthread_t thread;
+	int missing = nr, i;
 
-	kvm_pthread_create(&thread, NULL, run_parallel, &b);
-	run_parallel(&a);
-	kvm_pthread_join(thread, NULL);
-
-	return max(a.end, b.end) - min(a.start, b.start);
+	for (i = 0; i < nr; i++) {
+		jobs[i].missing = &missing;
+		kvm_pthread_create(&jobs[i].thread, NULL, run_job, &jobs[i]);
+	}
+	for (i = 0; i < nr; i++)
+		kvm_pthread_join(jobs[i].thread, NULL);
 }
 
 bool td_sim_has_accounts(void)

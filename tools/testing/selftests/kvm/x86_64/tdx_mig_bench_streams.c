@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How much more two streams of a TD carry than one: the sum of the rates of both
+ * while both are at work, compared with the rate of each alone.
+ *
+ * Each stream has a thread and a CPU of its own, which moves one bundle after the
+ * other, and does not wait for the other stream.  What counts is the time of the
+ * commands, without that of moving a bundle, in which a stream leaves the other one
+ * alone.
+ *
+ * It is measured twice: with AES, and with the null cipher of the software TDX
+ * platform, which leaves the time of KVM, of memory and of locks, i.e. of what streams
+ * have in common.  Beside it is what two CPUs gain that only copy memory of their own.
+ *
+ * CPUs of an emulator take half as long again for seconds on end, one or the other.
+ * So the rates are those of the fastest tenth of the commands.  If a lock made streams
+ * wait for each other, that would be true of this tenth, too, with AES: hardly a
+ * command is without another one beside it then.  With the null cipher some are, so
+ * that has no limit.
+ */
+#include <getopt.h>
+#include <linux/bitops.h>
+#include <linux/sizes.h>
+#include <sys/sysinfo.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "tdx_bench.h"
+#include "tdx_mig_util.h"
+
+#define MEM_SLOT		TD_SLOT_UNACCEPTED
+#define MEM_GPA			BIT_ULL(30)
+#define BATCH			((u64)TDX_MIG_BUF_LIST_PAGES_MAX)
+#define NR_STREAMS		2
+/* Bundles of a stream that are measured together. */
+#define RUN			8
+/* Pages of one run of each stream alone, and of one of all at once. */
+#define GROUP			(2 * NR_STREAMS * RUN * BATCH)
+
+enum { EXPORT, IMPORT, COPIES, NR_ROWS };
+
+/* The times of those that work alone, and of those that work at once. */
+struct row {
+	const char *what;
+	double limit;
+	struct td_series alone;
+	struct td_series together;
+};
+
+static struct row aes_rows[NR_ROWS] = {
+	[EXPORT] = { "export over 2 streams on 2 CPUs / over 1", 1.9 },
+	[IMPORT] = { "import over 2 streams on 2 CPUs / over 1", 1.9 },
+	[COPIES] = { "copies of 2 MiB on 2 CPUs / on 1" },
+};
+
+static struct row null_rows[NR_ROWS] = {
+	[EXPORT] = { "the same export, null cipher" },
+	[IMPORT] = { "the same import, null cipher" },
+	[COPIES] = { "copies meanwhile" },
+};
+
+/* A bundle on its way. */
+struct wire {
+	struct tdx_mig_mbmd mbmd;
+	u64 gpa_list[BATCH];
+	u8 mac_list[BATCH * TD_MIG_MAC_SIZE];
+	u8 pages[BATCH * PAGE_SIZE];
+};
+
+/* A stream at its work, on a CPU of its own. */
+struct worker {
+	struct td_mig_stream *src;
+	struct td_mig_stream *dst;
+	struct wire *wires;
+	u64 first_page;
+	/* Somebody has done all of it, so that the others are not at work with it. */
+	bool *over;
+	struct td_series *cycles;
+};
+
+static u64 nr_guest_pages;
+
+static void guest_code(void)
+{
+	td_accept_pages(MEM_GPA, nr_guest_pages);
+	GUEST_SYNC(1);
+}
+
+/* Returns the cycles that it takes. */
+static u64 run_cmd(struct td_mig_stream *s, u32 id)
+{
+	u64 hw_error, nr = BATCH, start = rdtsc();
+	int ret = __td_mig_cmd_nr(s, id, &nr, &hw_error);
+
+	start = rdtsc() - start;
+	TEST_ASSERT(!ret, "Command %u failed, errno %d (%s), hw_error 0x%lx", id, errno,
+		    strerror(errno), hw_error);
+	return start;
+}
+
+static void count(struct worker *w, u64 cycles)
+{
+	if (!READ_ONCE(*w->over))
+		td_series_add(w->cycles, cycles);
+}
+
+static void export(void *worker)
+{
+	struct worker *w = worker;
+	u64 gpa = MEM_GPA + w->first_page * PAGE_SIZE;
+	int i, n;
+
+	for (n = 0; n < RUN; n++) {
+		struct wire *wire = &w->wires[n];
+
+		for (i = 0; i < BATCH; i++, gpa += PAGE_SIZE)
+			w->src->gpa_list[i] = td_gpa_entry(gpa, TDX_MIG_GPA_OP_MIGRATE);
+		count(w, run_cmd(w->src, KVM_TDX_MIG_EXPORT_MEM));
+		wire->mbmd = *w->src->mbmd;
+		memcpy(wire->gpa_list, w->src->gpa_list, sizeof(wire->gpa_list));
+		memcpy(wire->mac_list, w->src->mac_list, sizeof(wire->mac_list));
+		memcpy(wire->pages, w->src->buf, sizeof(wire->pages));
+	}
+	WRITE_ONCE(*w->over, true);
+}
+
+static void import(void *worker)
+{
+	struct worker *w = worker;
+	int n;
+
+	for (n = 0; n < RUN; n++) {
+		struct wire *wire = &w->wires[n];
+
+		*w->dst->mbmd = wire->mbmd;
+		memcpy(w->dst->gpa_list, wire->gpa_list, sizeof(wire->gpa_list));
+		memcpy(w->dst->mac_list, wire->mac_list, sizeof(wire->mac_list));
+		memcpy(w->dst->buf, wire->pages, sizeof(wire->pages));
+		count(w, run_cmd(w->dst, KVM_TDX_MIG_IMPORT_MEM));
+	}
+	WRITE_ONCE(*w->over, true);
+}
+
+/* What is on one wire to another one. */
+static void copy(void *worker)
+{
+	struct worker *w = worker;
+	u64 start;
+	int n;
+
+	for (n = 0; n < RUN; n++) {
+		start = rdtsc();
+		memcpy(w->wires[n].pages, w->wires[(n + 1) % RUN].pages, BATCH * PAGE_SIZE);
+		count(w, rdtsc() - start);
+	}
+	WRITE_ONCE(*w->over, true);
+}
+
+/* Let @nr workers do the same at once. */
+static void run(struct worker *workers, int first, int nr, void (*fn)(void *worker),
+		struct td_series *cycles)
+{
+	struct td_series series[NR_STREAMS] = {};
+	struct td_job jobs[NR_STREAMS] = {};
+	bool over = false;
+	int i, n;
+
+	for (i = 0; i < nr; i++) {
+		workers[first + i].over = &over;
+		workers[first + i].cycles = &series[i];
+		jobs[i] = (struct td_job) {
+			.fn = fn,
+			.arg = &workers[first + i],
+			/* The first one has other things to do. */
+			.cpu = first + i + 1,
+		};
+	}
+	td_run_jobs(jobs, nr);
+	for (i = 0; i < nr; i++) {
+		for (n = 0; n < series[i].nr; n++)
+			td_series_add(cycles, series[i].v[n]);
+		free(series[i].v);
+	}
+}
+
+/* @page is the first of those of all workers; each has RUN bundles. */
+static void send(struct worker *workers, int first, int nr, u64 page,
+		 struct td_series *cycles[NR_ROWS])
+{
+	int i;
+
+	for (i = 0; i < nr; i++)
+		workers[first + i].first_page = page + i * RUN * BATCH;
+	run(workers, first, nr, export, cycles[EXPORT]);
+	run(workers, first, nr, import, cycles[IMPORT]);
+	run(workers, first, nr, copy, cycles[COPIES]);
+}
+
+/* What is compared follows on each other, as CPUs are not always as fast. */
+static void measure_group(struct worker *workers, u64 page, struct row *rows)
+{
+	struct td_series *cycles[NR_ROWS];
+	int i;
+
+	for (i = 0; i < NR_ROWS; i++)
+		cycles[i] = &rows[i].alone;
+	for (i = 0; i < NR_STREAMS; i++, page += RUN * BATCH)
+		send(workers, i, 1, page, cycles);
+
+	for (i = 0; i < NR_ROWS; i++)
+		cycles[i] = &rows[i].together;
+	send(workers, 0, NR_STREAMS, page, cycles);
+}
+
+static void measure_session(struct kvm_vm *vm, struct kvm_vcpu *vcpu, struct worker *workers,
+			    u64 nr_pages, struct row *rows)
+{
+	unsigned long *bitmap = calloc(BITS_TO_LONGS(nr_pages), sizeof(*bitmap));
+	struct td_mig_dest d;
+	struct td_mig m;
+	u64 page;
+	int i;
+
+	TEST_ASSERT(bitmap, "Insufficient Memory");
+	td_mig_init(&m, vm, &vcpu, 1, NR_STREAMS);
+	td_mig_dest_create(&d, &m);
+	td_mig_export_immutable(&m);
+	td_mig_import(&d, &m, 0, 0);
+	kvm_vm_get_dirty_log(vm, MEM_SLOT, bitmap);
+	kvm_vm_clear_dirty_log(vm, MEM_SLOT, bitmap, 0, nr_pages);
+	free(bitmap);
+
+	for (i = 0; i < NR_STREAMS; i++) {
+		workers[i].src = &m.streams[i];
+		workers[i].dst = &d.streams[i];
+	}
+	for (page = 0; page < nr_pages; page += GROUP)
+		measure_group(workers, page, rows);
+
+	td_mig_cmd(&m.streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	td_mig_free(&m);
+	td_mig_dest_free(&d);
+}
+
+static struct kvm_vm *create_td(struct kvm_vcpu **vcpu, u64 nr_pages)
+{
+	struct kvm_vm *vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, nr_pages, guest_code, vcpu);
+	struct kvm_userspace_memory_region2 region;
+
+	vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	td_add_unaccepted_memory(vm, MEM_SLOT, MEM_GPA, nr_pages);
+	write_guest_global(vm, nr_guest_pages, nr_pages);
+	td_launch(vm);
+	td_vcpu_run_to_sync(*vcpu, 1);
+
+	region = memslot2region(vm, MEM_SLOT)->region;
+	region.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+	vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region);
+	return vm;
+}
+
+static void print_rows(struct row *rows)
+{
+	struct row *r;
+	double gain;
+
+	for (r = rows; r < rows + NR_ROWS; r++) {
+		gain = NR_STREAMS * td_series_tenth(&r->alone) / td_series_tenth(&r->together);
+		printf("%-48s %8.4g x %12d %9d", r->what, gain, r->alone.nr, r->together.nr);
+		if (r->limit)
+			printf("   >= %.4g  %s", r->limit, gain >= r->limit ? "reached" : "MISSED");
+		printf("\n");
+	}
+}
+
+static void help(const char *name)
+{
+	printf("usage: %s [-m MiB] [-r repetitions]\n", name);
+	exit(1);
+}
+
+int main(int argc, char *argv[])
+{
+	u64 mib = 64, repetitions = 9, nr_pages, i;
+	struct worker workers[NR_STREAMS] = {};
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "m:r:")) != -1) {
+		if (opt == 'm')
+			mib = atoi_positive("MiB", optarg);
+		else if (opt == 'r')
+			repetitions = atoi_positive("repetitions", optarg);
+		else
+			help(argv[0]);
+	}
+	nr_pages = mib * SZ_1M / PAGE_SIZE;
+	TEST_ASSERT(!(nr_pages % GROUP), "%lu MiB is no multiple of %lu", mib,
+		    (u64)(GROUP * PAGE_SIZE / SZ_1M));
+
+	TEST_REQUIRE(td_sim_has_accounts());
+	TEST_REQUIRE(kvm_has_tdx_mig());
+	TEST_REQUIRE(get_nprocs() > NR_STREAMS);
+
+	for (i = 0; i < NR_STREAMS; i++) {
+		workers[i].wires = calloc(RUN, sizeof(*workers[i].wires));
+		TEST_ASSERT(workers[i].wires, "Insufficient Memory");
+	}
+	vm = create_td(&vcpu, nr_pages);
+
+	for (i = 0; i < repetitions; i++) {
+		printf("repetition %lu of %lu\n", i + 1, repetitions);
+		fflush(stdout);
+		measure_session(vm, vcpu, workers, nr_pages, aes_rows);
+		td_sim_set_null_cipher(true);
+		measure_session(vm, vcpu, workers, nr_pages, null_rows);
+		td_sim_set_null_cipher(false);
+	}
+
+	printf("\nA TD of %lu MiB; what two streams gain, by the fastest tenth of so many calls.\n\n",
+	       mib);
+	printf("%-48s %8s %14s %9s %8s\n", "", "measured", "alone", "at once", "limit");
+	print_rows(aes_rows);
+	print_rows(null_rows);
+
+	kvm_vm_free(vm);
+	for (i = 0; i < NR_STREAMS; i++)
+		free(workers[i].wires);
+	return 0;
+}
