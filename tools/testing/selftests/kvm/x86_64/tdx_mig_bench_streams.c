@@ -318,9 +318,9 @@ int main(int argc, char *argv[])
 		td_sim_set_null_cipher(false);
 	}
 
-	printf("\nA TD of %lu MiB; what two streams gain, by the fastest tenth of so many calls.\n\n",
+	printf("\nWhat two streams of a TD of %lu MiB gain, by the fastest tenth of the calls.\n",
 	       mib);
-	printf("%-48s %8s %14s %9s %8s\n", "", "measured", "alone", "at once", "limit");
+	printf("\n%-48s %8s %14s %9s %8s\n", "", "measured", "alone", "at once", "limit");
 	print_rows(aes_rows);
 	print_rows(null_rows);
 
