@@ -661,14 +661,14 @@ int main(int argc, char *argv[])
 			help(argv[0]);
 	}
 	b.nr_pages = mib * SZ_1M / PAGE_SIZE;
-	/* Whole bundles in each round that is timed. */
+	/* Whole bundles in the first round, and in those of 1/16 and 1/4. */
 	TEST_ASSERT(mib >= 32 && !(mib % 32) && mib <= 4096, "%lu MiB is no multiple of 32", mib);
 
 	TEST_REQUIRE(td_sim_has_accounts());
 	TEST_REQUIRE(kvm_has_tdx_mig());
 	TEST_REQUIRE(get_nprocs() > 2);
 
-	/* Where none of the threads is that it is measured with. */
+	/* Not on CPU 1, where the other vCPU spins. */
 	pin_self_to_cpu(2);
 	td_sim_read_trap(&trap);
 

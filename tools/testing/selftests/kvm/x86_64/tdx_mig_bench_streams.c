@@ -9,14 +9,13 @@
  * alone.
  *
  * It is measured twice: with AES, and with the null cipher of the software TDX
- * platform, which leaves the time of KVM, of memory and of locks, i.e. of what streams
- * have in common.  Beside it is what two CPUs gain that only copy memory of their own.
+ * platform, with which KVM and its locks weigh more.  Beside it is what two CPUs gain
+ * that only copy memory of their own.
  *
- * CPUs of an emulator take half as long again for seconds on end, one or the other.
- * So the rates are those of the fastest tenth of the commands.  If a lock made streams
- * wait for each other, that would be true of this tenth, too, with AES: hardly a
- * command is without another one beside it then.  With the null cipher some are, so
- * that has no limit.
+ * An emulator's CPUs take half as long again for seconds on end, so a stream's rate is
+ * that of its fastest tenth.  A lock that nearly every command waits for lowers it, one
+ * that only some wait for does not.  With the null cipher many commands run while the
+ * other stream moves its bundle, so there is no limit.
  */
 #include <getopt.h>
 #include <linux/bitops.h>
@@ -34,17 +33,17 @@
 #define NR_STREAMS		2
 /* Bundles of a stream that are measured together. */
 #define RUN			8
-/* Pages of one run of each stream alone, and of one of all at once. */
+/* Pages per group: each stream alone, then all at once. */
 #define GROUP			(2 * NR_STREAMS * RUN * BATCH)
 
 enum { EXPORT, IMPORT, COPIES, NR_ROWS };
 
-/* The times of those that work alone, and of those that work at once. */
+/* The times of each worker alone, and of all of them at once. */
 struct row {
 	const char *what;
 	double limit;
-	struct td_series alone;
-	struct td_series together;
+	struct td_series alone[NR_STREAMS];
+	struct td_series together[NR_STREAMS];
 };
 
 static struct row aes_rows[NR_ROWS] = {
@@ -56,7 +55,7 @@ static struct row aes_rows[NR_ROWS] = {
 static struct row null_rows[NR_ROWS] = {
 	[EXPORT] = { "the same export, null cipher" },
 	[IMPORT] = { "the same import, null cipher" },
-	[COPIES] = { "copies meanwhile" },
+	[COPIES] = { "the same copies" },
 };
 
 /* A bundle on its way. */
@@ -73,7 +72,7 @@ struct worker {
 	struct td_mig_stream *dst;
 	struct wire *wires;
 	u64 first_page;
-	/* Somebody has done all of it, so that the others are not at work with it. */
+	/* Set by the first to finish: the others no longer have company. */
 	bool *over;
 	struct td_series *cycles;
 };
@@ -95,13 +94,16 @@ static u64 run_cmd(struct td_mig_stream *s, u32 id)
 	start = rdtsc() - start;
 	TEST_ASSERT(!ret, "Command %u failed, errno %d (%s), hw_error 0x%lx", id, errno,
 		    strerror(errno), hw_error);
+	TEST_ASSERT_EQ(nr, BATCH);
 	return start;
 }
 
-static void count(struct worker *w, u64 cycles)
+static void count(struct worker *w, int n, u64 cycles)
 {
 	if (!READ_ONCE(*w->over))
 		td_series_add(w->cycles, cycles);
+	if (n == RUN - 1)
+		WRITE_ONCE(*w->over, true);
 }
 
 static void export(void *worker)
@@ -115,13 +117,12 @@ static void export(void *worker)
 
 		for (i = 0; i < BATCH; i++, gpa += PAGE_SIZE)
 			w->src->gpa_list[i] = td_gpa_entry(gpa, TDX_MIG_GPA_OP_MIGRATE);
-		count(w, run_cmd(w->src, KVM_TDX_MIG_EXPORT_MEM));
+		count(w, n, run_cmd(w->src, KVM_TDX_MIG_EXPORT_MEM));
 		wire->mbmd = *w->src->mbmd;
 		memcpy(wire->gpa_list, w->src->gpa_list, sizeof(wire->gpa_list));
 		memcpy(wire->mac_list, w->src->mac_list, sizeof(wire->mac_list));
 		memcpy(wire->pages, w->src->buf, sizeof(wire->pages));
 	}
-	WRITE_ONCE(*w->over, true);
 }
 
 static void import(void *worker)
@@ -136,12 +137,11 @@ static void import(void *worker)
 		memcpy(w->dst->gpa_list, wire->gpa_list, sizeof(wire->gpa_list));
 		memcpy(w->dst->mac_list, wire->mac_list, sizeof(wire->mac_list));
 		memcpy(w->dst->buf, wire->pages, sizeof(wire->pages));
-		count(w, run_cmd(w->dst, KVM_TDX_MIG_IMPORT_MEM));
+		count(w, n, run_cmd(w->dst, KVM_TDX_MIG_IMPORT_MEM));
 	}
-	WRITE_ONCE(*w->over, true);
 }
 
-/* What is on one wire to another one. */
+/* From the next wire to this one. */
 static void copy(void *worker)
 {
 	struct worker *w = worker;
@@ -151,36 +151,29 @@ static void copy(void *worker)
 	for (n = 0; n < RUN; n++) {
 		start = rdtsc();
 		memcpy(w->wires[n].pages, w->wires[(n + 1) % RUN].pages, BATCH * PAGE_SIZE);
-		count(w, rdtsc() - start);
+		count(w, n, rdtsc() - start);
 	}
-	WRITE_ONCE(*w->over, true);
 }
 
 /* Let @nr workers do the same at once. */
 static void run(struct worker *workers, int first, int nr, void (*fn)(void *worker),
 		struct td_series *cycles)
 {
-	struct td_series series[NR_STREAMS] = {};
 	struct td_job jobs[NR_STREAMS] = {};
 	bool over = false;
-	int i, n;
+	int i;
 
 	for (i = 0; i < nr; i++) {
 		workers[first + i].over = &over;
-		workers[first + i].cycles = &series[i];
+		workers[first + i].cycles = &cycles[first + i];
 		jobs[i] = (struct td_job) {
 			.fn = fn,
 			.arg = &workers[first + i],
-			/* The first one has other things to do. */
+			/* CPU 0 has other things to do. */
 			.cpu = first + i + 1,
 		};
 	}
 	td_run_jobs(jobs, nr);
-	for (i = 0; i < nr; i++) {
-		for (n = 0; n < series[i].nr; n++)
-			td_series_add(cycles, series[i].v[n]);
-		free(series[i].v);
-	}
 }
 
 /* @page is the first of those of all workers; each has RUN bundles. */
@@ -196,19 +189,19 @@ static void send(struct worker *workers, int first, int nr, u64 page,
 	run(workers, first, nr, copy, cycles[COPIES]);
 }
 
-/* What is compared follows on each other, as CPUs are not always as fast. */
+/* What is compared is measured in a row, as the speed of CPUs varies. */
 static void measure_group(struct worker *workers, u64 page, struct row *rows)
 {
 	struct td_series *cycles[NR_ROWS];
 	int i;
 
 	for (i = 0; i < NR_ROWS; i++)
-		cycles[i] = &rows[i].alone;
+		cycles[i] = rows[i].alone;
 	for (i = 0; i < NR_STREAMS; i++, page += RUN * BATCH)
 		send(workers, i, 1, page, cycles);
 
 	for (i = 0; i < NR_ROWS; i++)
-		cycles[i] = &rows[i].together;
+		cycles[i] = rows[i].together;
 	send(workers, 0, NR_STREAMS, page, cycles);
 }
 
@@ -261,12 +254,20 @@ static struct kvm_vm *create_td(struct kvm_vcpu **vcpu, u64 nr_pages)
 
 static void print_rows(struct row *rows)
 {
+	int i, alone, together;
 	struct row *r;
 	double gain;
 
 	for (r = rows; r < rows + NR_ROWS; r++) {
-		gain = NR_STREAMS * td_series_tenth(&r->alone) / td_series_tenth(&r->together);
-		printf("%-48s %8.4g x %12d %9d", r->what, gain, r->alone.nr, r->together.nr);
+		gain = 0;
+		alone = 0;
+		together = 0;
+		for (i = 0; i < NR_STREAMS; i++) {
+			gain += td_series_tenth(&r->alone[i]) / td_series_tenth(&r->together[i]);
+			alone += r->alone[i].nr;
+			together += r->together[i].nr;
+		}
+		printf("%-48s %8.4g x %12d %9d", r->what, gain, alone, together);
 		if (r->limit)
 			printf("   >= %.4g  %s", r->limit, gain >= r->limit ? "reached" : "MISSED");
 		printf("\n");

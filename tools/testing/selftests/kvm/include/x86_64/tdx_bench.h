@@ -39,12 +39,11 @@ void td_figure_print_header(void);
 /* Median, least and greatest value, the limit, and whether it is reached. */
 void td_figure_print(struct td_figure *f);
 
-/* What a thread does on a CPU of its own, and the cycles that it takes. */
+/* What a thread does on a CPU of its own. */
 struct td_job {
 	void (*fn)(void *arg);
 	void *arg;
 	int cpu;
-	u64 cycles;
 	/* Of td_run_jobs(). */
 	pthread_t thread;
 	int *missing;

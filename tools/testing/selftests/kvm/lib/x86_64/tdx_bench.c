@@ -74,9 +74,7 @@ static void *run_job(void *arg)
 	while (__atomic_load_n(job->missing, __ATOMIC_SEQ_CST))
 		cpu_relax();
 
-	job->cycles = rdtsc();
 	job->fn(job->arg);
-	job->cycles = rdtsc() - job->cycles;
 	return NULL;
 }
 
