@@ -233,14 +233,14 @@ static void fill_gpa_list(struct td_mig_stream *s, u64 first_page)
 }
 
 /* This is the network. */
-static void send_bundle(struct bench *b, int stream, u32 nr)
+static void send_bundle(struct bench *b)
 {
-	struct td_mig_stream *src = &b->m.streams[stream], *dst = &b->d.streams[stream];
+	struct td_mig_stream *src = &b->m.streams[0], *dst = &b->d.streams[0];
 
 	*dst->mbmd = *src->mbmd;
-	memcpy(dst->gpa_list, src->gpa_list, nr * sizeof(*src->gpa_list));
-	memcpy(dst->mac_list, src->mac_list, nr * TD_MIG_MAC_SIZE);
-	memcpy(dst->buf, src->buf, nr * PAGE_SIZE);
+	memcpy(dst->gpa_list, src->gpa_list, BATCH * sizeof(*src->gpa_list));
+	memcpy(dst->mac_list, src->mac_list, BATCH * TD_MIG_MAC_SIZE);
+	memcpy(dst->buf, src->buf, BATCH * PAGE_SIZE);
 }
 
 /* Returns the cycles that it takes. */
@@ -328,7 +328,7 @@ static void check_copies(int row, struct td_mig_stream *s, unsigned int leaf)
 
 static void begin_session(struct bench *b)
 {
-	td_mig_init(&b->m, b->vm, b->vcpus, 2, 2);
+	td_mig_init(&b->m, b->vm, b->vcpus, 2, 1);
 	td_mig_dest_create(&b->d, &b->m);
 
 	td_mig_export_immutable(&b->m);
@@ -356,7 +356,7 @@ static void send_one(struct bench *b, u64 page, struct cost *export, struct cost
 {
 	fill_gpa_list(&b->m.streams[0], page);
 	run_cmd_costed(&b->m.streams[0], KVM_TDX_MIG_EXPORT_MEM, export);
-	send_bundle(b, 0, BATCH);
+	send_bundle(b);
 	run_cmd_costed(&b->d.streams[0], KVM_TDX_MIG_IMPORT_MEM, import);
 }
 
@@ -599,10 +599,10 @@ static void measure_streams(struct bench *b)
 	double src_kib, dst_kib;
 	int i;
 
-	td_mig_init(&b->m, b->vm, b->vcpus, 2, 2);
+	td_mig_init(&b->m, b->vm, b->vcpus, 2, 1);
 	td_mig_dest_create(&b->d, &b->m);
-	src_kib = open_extra_streams(src, b->vm, 2);
-	dst_kib = open_extra_streams(dst, b->d.vm, 2);
+	src_kib = open_extra_streams(src, b->vm, 1);
+	dst_kib = open_extra_streams(dst, b->d.vm, 1);
 	td_mig_export_immutable(&b->m);
 	td_mig_import(&b->d, &b->m, 0, 0);
 	dst_kib += use_extra_streams(b, src, dst);
