@@ -12,7 +12,7 @@
 #include "tdx_test.h"
 
 #define NR_VCPUS		2
-#define BATCH			2048
+#define BATCH			2048U
 #define NR_EXTRA_PAGES		64
 
 #define FIRST_X2APIC_MSR	0x800U

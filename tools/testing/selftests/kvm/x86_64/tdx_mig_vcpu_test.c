@@ -767,10 +767,9 @@ static void expect_mixed_vcpus_refused(struct mixed *x)
 static void expect_mixed_vcpus_imported(struct mixed *x)
 {
 	u64 hw_error;
-	int i;
+	int i, ret = import_into(x, true, x->vcpus[1]->id, &hw_error);
 
-	TEST_ASSERT(!import_into(x, true, x->vcpus[1]->id, &hw_error), "errno %d, hw_error 0x%lx",
-		    errno, hw_error);
+	TEST_ASSERT(!ret, "errno %d, hw_error 0x%lx", errno, hw_error);
 	TD_EXPECT_ERRNO(EEXIST, import_into(x, true, x->vcpus[1]->id, &hw_error));
 	td_mig_return(&x->m, &x->d);
 	for (i = 0; i < NR_MIXED_VCPUS; i++)

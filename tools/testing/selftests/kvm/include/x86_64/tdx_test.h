@@ -24,7 +24,10 @@ __maybe_unused FIXTURE_SETUP(td)
 {
 }
 
-__maybe_unused FIXTURE_TEARDOWN(td)
+/* The macro begins with another declaration, which the attribute would be of. */
+static __maybe_unused void td_teardown(struct __test_metadata *_metadata, FIXTURE_DATA(td) *self,
+				       const FIXTURE_VARIANT(td) *variant);
+FIXTURE_TEARDOWN(td)
 {
 }
 
