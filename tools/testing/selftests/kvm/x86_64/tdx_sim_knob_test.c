@@ -15,8 +15,6 @@
 /* From there. */
 #define FAIL_SEAMCALL		"../fail_seamcall/"
 
-#define TDH_MNG_CREATE		"9"
-#define TDH_MNG_INIT		"21"
 #define TDX_OPERAND_BUSY	0x8000020000000000UL
 #define TDX_RND_NO_ENTROPY	"0x8000020300000000"
 
@@ -164,15 +162,17 @@ TD_TEST(number_of_ept_levels_depends_on_the_processor)
 }
 
 /* Create a TD while a leaf fails. */
-static int init_td_and_fail(struct td_fail *f, const char *leaf, const char *status,
+static int init_td_and_fail(struct td_fail *f, unsigned int leaf, const char *status,
 			    unsigned int repeat)
 {
 	struct kvm_vm *vm = td_create_barebones();
 	struct kvm_tdx_init_vm *init = td_alloc_init_vm(vm, 0);
+	char number[16];
 	int ret, err;
 
 	td_fail_plan(f, 1, 0, repeat);
-	set_knob(FAIL_SEAMCALL "leaf", leaf);
+	snprintf(number, sizeof(number), "%u", leaf);
+	set_knob(FAIL_SEAMCALL "leaf", number);
 	set_knob(FAIL_SEAMCALL "status", status);
 	/* Allocations are points as well. */
 	set_knob("../failslab/ignore-gfp-wait", "Y");
@@ -182,7 +182,7 @@ static int init_td_and_fail(struct td_fail *f, const char *leaf, const char *sta
 	td_fail_disarm(f);
 	err = errno;
 	td_fail_end(f);
-	TEST_ASSERT(f->reached, "Leaf %s was not to fail", leaf);
+	TEST_ASSERT(f->reached, "Leaf %u was not to fail", leaf);
 	free(init);
 	kvm_vm_free(vm);
 	errno = err;
@@ -194,13 +194,13 @@ TD_TEST(seamcall_fails_as_often_as_it_is_to)
 	struct td_fail f;
 
 	TEST_ASSERT(!init_td_and_fail(&f, TDH_MNG_INIT, "0", 1), "errno %d", errno);
-	TEST_ASSERT_EQ(f.leaf, 21);
+	TEST_ASSERT_EQ(f.leaf, TDH_MNG_INIT);
 	TEST_ASSERT_EQ(f.nr_variants, 1);
 	TEST_ASSERT_EQ(f.status & TDX_STATUS_MASK, TDX_OPERAND_BUSY);
 
 	TEST_ASSERT(!init_td_and_fail(&f, TDH_MNG_CREATE, TDX_RND_NO_ENTROPY, 1), "errno %d",
 		    errno);
-	TEST_ASSERT_EQ(f.leaf, 9);
+	TEST_ASSERT_EQ(f.leaf, TDH_MNG_CREATE);
 	TD_EXPECT_ERRNO(EAGAIN, init_td_and_fail(&f, TDH_MNG_CREATE, TDX_RND_NO_ENTROPY, 100));
 	TEST_ASSERT(!init_td(), "What has failed goes on failing");
 }

@@ -9,6 +9,7 @@
 #include "kvm_util.h"
 
 /* SEAMCALL leaves */
+#define TDH_MNG_CREATE			9
 #define TDH_VP_FLUSH			18
 #define TDH_MNG_INIT			21
 #define TDH_MEM_TRACK			38
