@@ -24,9 +24,8 @@ __maybe_unused FIXTURE_SETUP(td)
 {
 }
 
-/* The macro begins with another declaration, which the attribute would be of. */
-static __maybe_unused void td_teardown(struct __test_metadata *_metadata, FIXTURE_DATA(td) *self,
-				       const FIXTURE_VARIANT(td) *variant);
+/* An attribute of the macro would be that of another declaration. */
+static __maybe_unused typeof(td_setup) td_teardown;
 FIXTURE_TEARDOWN(td)
 {
 }
