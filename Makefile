@@ -42,7 +42,7 @@
 #                     which they do not (BOOTS=names of some boots, or TEST=names of
 #                     some tests, add to what was counted before)
 #   make conformance  replay the traces of the real module on the module model
-#   make static       sparse, W=1 and checkpatch on the new files
+#   make static       sparse, W=1, checkpatch and warnings of the new files
 #   make series       the three series as mails in build/series
 #   make stack        the series as a git branch in build/stack, to be edited;
 #                     make unstack writes it back, make rebase BASE=/path moves

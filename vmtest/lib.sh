@@ -110,7 +110,7 @@ findings() {
 	if [ -z "$2" ]; then
 		result "$1" 0
 	else
-		printf '%s\n' "$2" | head -n 5
+		sed -n 1,5p <<<"$2"
 		result "$1" 1
 	fi
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Static checks of the new files: sparse, W=1 and checkpatch --strict; and the documents
-# beside the interface that they describe.  Ends with a line of totals.
+# Static checks of the new files: sparse, W=1, checkpatch --strict and, for the selftests,
+# the warnings of the compiler; and the documents beside the interface that they describe.
+# Ends with a line of totals.
 #
 # Usage: static.sh OBJDIR
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +13,7 @@ tree=$BUILD/tree
 
 # What has not changed since it was found clean need not be looked at again.
 state=$({
-	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.* "$TOP"/vmtest/{doc,syzlang}-check.pl "$TOP"/vmm/syzkaller/*.txt
+	cat "$tree/.state" "$obj/.config" "$TOP"/vmtest/static.* "$TOP"/vmtest/{lib,selftests}.sh "$TOP"/vmtest/{doc,syzlang}-check.pl "$TOP"/vmm/syzkaller/*.txt
 	find "$TOP/demo" "$TOP/vmtest" -name '*.[chS]' -exec cat {} +
 	sparse --version
 	gcc --version
@@ -85,11 +86,12 @@ for file in "${files[@]}"; do
 done
 
 # From scratch, as what is built already gives no warnings; it also installs the headers.
+# A warning is that of a line, or of a macro that a line uses, of the series.
 rm -rf "$static/tests"
 if "$TOP/vmtest/selftests.sh" "$obj" "$static/tests"; then
 	findings "tools/testing/selftests: warnings of the compiler" \
-		"$(grep -E 'warning: |: note: in expansion of' "$static/tests/build.log" |
-			allowed tools/testing/selftests || true)"
+		"$(grep -E '(^|/)tdx_[a-z_]+\.[ch]:[0-9]+:[0-9]+: (warning|note):' \
+			"$static/tests/build.log" | allowed tools/testing/selftests || true)"
 else
 	result "tools/testing/selftests: do not build" 1
 fi
