@@ -32,6 +32,7 @@ struct td_figure {
 void td_series_add(struct td_series *s, double v);
 /* Sorts @s. */
 double td_series_median(struct td_series *s);
+double td_series_mean(struct td_series *s);
 /* What a tenth of the values do not exceed.  Sorts @s. */
 double td_series_tenth(struct td_series *s);
 

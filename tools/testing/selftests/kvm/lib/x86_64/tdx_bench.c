@@ -34,6 +34,17 @@ double td_series_median(struct td_series *s)
 	return (s->v[(s->nr - 1) / 2] + s->v[s->nr / 2]) / 2;
 }
 
+double td_series_mean(struct td_series *s)
+{
+	double sum = 0;
+	int i;
+
+	TEST_ASSERT(s->nr, "Nothing was measured");
+	for (i = 0; i < s->nr; i++)
+		sum += s->v[i];
+	return sum / s->nr;
+}
+
 double td_series_tenth(struct td_series *s)
 {
 	TEST_ASSERT(s->nr, "Nothing was measured");
