@@ -5,6 +5,7 @@
  * vCPUs that accept pages; and, which only the software platform has, somebody who
  * never goes away.
  */
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "kvm_util.h"
@@ -17,6 +18,8 @@
 #define NR_READS	50
 /* Rounds of a guest that has no reason to stop. */
 #define MANY_ROUNDS	50
+/* Of /proc/kpageflags. */
+#define KPF_PRIVATE	35
 
 /* ----------------------------------------------------- a page that gets lost */
 
@@ -103,6 +106,34 @@ TD_TEST_F(td_worker, paused_td_that_has_lost_a_page_does_not_come_back)
 	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0],
 						  KVM_TDX_MIG_EXPORT_STATE_TD));
 	TD_EXPECT_ERRNO(ECANCELED, td_mig_try_cmd(&self->m.streams[0], KVM_TDX_MIG_EXPORT_ABORT));
+}
+
+static u64 count_pages_with_buffers(void)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY);
+	u64 flags[512], sum = 0;
+	ssize_t size, i;
+
+	TEST_ASSERT(fd >= 0, "Cannot open /proc/kpageflags, errno %d", errno);
+	while ((size = read(fd, flags, sizeof(flags))) > 0) {
+		for (i = 0; i < size / (ssize_t)sizeof(*flags); i++)
+			sum += flags[i] >> KPF_PRIVATE & 1;
+	}
+	TEST_ASSERT(!size, "Cannot read /proc/kpageflags, errno %d", errno);
+	close(fd);
+	return sum;
+}
+
+/* Or else who takes memory offline would look for them, and find something else. */
+TD_TEST_F(td_worker, page_that_the_module_keeps_is_not_taken_for_one_with_buffers)
+{
+	u64 nr = count_pages_with_buffers();
+
+	td_worker_begin(&self->w, &self->m, 1);
+	td_worker_precopy(&self->w, &self->m, 0, NR_SENT);
+	remove_without_abort(&self->w, 0, NR_SENT);
+	TD_EXPECT_ERRNO(EIO, __vcpu_run(self->w.vcpus[0]));
+	TEST_ASSERT_EQ(count_pages_with_buffers(), nr);
 }
 
 TD_TEST_F(td_worker, abort_by_the_vmm_can_be_repeated)
