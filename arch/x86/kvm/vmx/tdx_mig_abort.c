@@ -126,16 +126,16 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 	struct kvm *kvm = stream->kvm;
 	struct tdx_mig *mig = to_kvm_tdx(kvm)->mig;
 	unsigned int done, retries = 0;
-	int nr, i, r;
+	int nr, i, idx, r;
 	gfn_t next;
 	bool more;
 	u64 err = 0;
 
-	guard(srcu)(&kvm->srcu);
-
 	do {
 		next = mig->next_restore;
 
+		/* Whoever changes memslots waits for no more than a batch. */
+		idx = srcu_read_lock(&kvm->srcu);
 		write_lock(&kvm->mmu_lock);
 		nr = kvm_tdp_mmu_mirror_leafs(kvm, &next, entries, TDX_MIG_GPA_LIST_MAX);
 		for (i = 0; i < nr; i++)
@@ -145,6 +145,7 @@ static int tdx_mig_restore_all(struct tdx_mig_stream *stream, struct tdx_mig_cmd
 			tdx_mig_unprotect(kvm, entries, done);
 		}
 		write_unlock(&kvm->mmu_lock);
+		srcu_read_unlock(&kvm->srcu, idx);
 
 		cmd->hw_error = err;
 		r = tdx_mig_errno(err);

@@ -9,6 +9,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_mig_test.h"
+#include "tdx_sim_util.h"
 
 /* Groups of pages, each in a state of its own when the session is given up. */
 #define GROUP_NR_PAGES		8UL
@@ -30,6 +31,13 @@ kvm_static_assert(PENDING_END <= TD_WORKER_NR_PAGES);
 
 #define NR_SESSIONS		8
 
+/* So many pages that it takes a while to restore them. */
+#define LARGE_GPA		BIT_ULL(30)
+#define LARGE_NR_PAGES		16384UL
+#define OTHER_SLOT		(TD_SLOT_UNACCEPTED + 1)
+#define OTHER_GPA		BIT_ULL(33)
+#define NR_ATTEMPTS		20
+
 TD_WORKER_FIXTURE_VARIANTS(td_worker, 1);
 TD_MIG_VARIANT(td_worker, one_stream, 1);
 TD_MIG_VARIANT(td_worker, two_streams, 2);
@@ -40,6 +48,10 @@ TD_MIG_VARIANT(td_workers, two_streams, 2);
 static void prefault(struct td_worker *w, u64 first, u64 nr)
 {
 	td_pre_fault(w->vcpus[0], td_worker_gpa(first), nr * PAGE_SIZE);
+}
+
+static void guest_idle(void)
+{
 }
 
 /* Have pages in all states that a live session knows. */
@@ -151,6 +163,85 @@ static void punch_all_memory(struct kvm_vm *vm)
 			vm_guest_mem_punch_hole(vm, first << vm->page_shift,
 						(last - first + 1) << vm->page_shift);
 	}
+}
+
+struct aborter {
+	struct td_mig *m;
+	pthread_t thread;
+	bool done;
+};
+
+static void *abort_export(void *arg)
+{
+	struct aborter *a = arg;
+
+	td_mig_cmd(&a->m->streams[0], KVM_TDX_MIG_EXPORT_ABORT);
+	WRITE_ONCE(a->done, true);
+	return NULL;
+}
+
+/* Returns whether the abort has gone on to restore pages when that was done. */
+static bool add_slot_during_abort(struct kvm_vm *vm, struct td_mig *m, void *mem)
+{
+	u64 calls = td_sim_count_leaf(TDH_EXPORT_RESTORE);
+	struct aborter a = { .m = m };
+
+	kvm_pthread_create(&a.thread, NULL, abort_export, &a);
+	while (td_sim_count_leaf(TDH_EXPORT_RESTORE) == calls && !READ_ONCE(a.done))
+		;
+	vm_set_user_memory_region(vm, OTHER_SLOT, 0, OTHER_GPA, PAGE_SIZE, mem);
+	calls = td_sim_count_leaf(TDH_EXPORT_RESTORE);
+	kvm_pthread_join(a.thread, NULL);
+	vm_set_user_memory_region(vm, OTHER_SLOT, 0, OTHER_GPA, 0, NULL);
+	return td_sim_count_leaf(TDH_EXPORT_RESTORE) > calls;
+}
+
+/* So that the abort has something to restore. */
+static void send_page(struct kvm_vm *vm, struct td_mig_stream *s)
+{
+	u64 hw_error, nr = 1;
+	unsigned long bit = 1;
+
+	kvm_vm_clear_dirty_log(vm, TD_SLOT_UNACCEPTED, &bit, 0, 64);
+	s->gpa_list[0] = td_gpa_entry(LARGE_GPA, TDX_MIG_GPA_OP_MIGRATE);
+	TEST_ASSERT(!__td_mig_cmd_nr(s, KVM_TDX_MIG_EXPORT_MEM, &nr, &hw_error),
+		    "Export failed, errno %d", errno);
+}
+
+TD_TEST(memslots_can_be_changed_while_an_abort_restores_pages)
+{
+	struct kvm_userspace_memory_region2 region;
+	struct kvm_vcpu *vcpu;
+	bool goes_on = false;
+	struct td_mig m;
+	struct kvm_vm *vm;
+	void *mem;
+	int i;
+
+	TEST_REQUIRE(td_sim_is_present());
+
+	vm = __td_create(TDX_TD_ATTR_MIGRATABLE, 1, LARGE_NR_PAGES, guest_idle, &vcpu);
+	vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	td_add_unaccepted_memory(vm, TD_SLOT_UNACCEPTED, LARGE_GPA, LARGE_NR_PAGES);
+	td_launch(vm);
+	region = memslot2region(vm, TD_SLOT_UNACCEPTED)->region;
+	region.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+	vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region);
+	td_pre_fault(vcpu, LARGE_GPA, LARGE_NR_PAGES * PAGE_SIZE);
+	mem = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(mem != MAP_FAILED, "mmap() failed, errno %d", errno);
+
+	for (i = 0; i < NR_ATTEMPTS && !goes_on; i++) {
+		td_mig_init(&m, vm, &vcpu, 1, 1);
+		td_mig_export_immutable(&m);
+		send_page(vm, &m.streams[0]);
+		goes_on = add_slot_during_abort(vm, &m, mem);
+		td_mig_free(&m);
+	}
+	TEST_ASSERT(goes_on, "Memslots have waited for the end of each of %d aborts", i);
+
+	munmap(mem, PAGE_SIZE);
+	kvm_vm_free(vm);
 }
 
 TD_TEST_F(td_worker, abort_ends_although_no_page_is_left)
