@@ -50,10 +50,6 @@ static void prefault(struct td_worker *w, u64 first, u64 nr)
 	td_pre_fault(w->vcpus[0], td_worker_gpa(first), nr * PAGE_SIZE);
 }
 
-static void guest_idle(void)
-{
-}
-
 /* Have pages in all states that a live session knows. */
 static void mix_states(struct td_worker *w, struct td_mig *m)
 {
@@ -150,21 +146,6 @@ TD_TEST_F(td_workers, vcpus_do_not_notice_that_a_live_session_is_aborted)
 	td_worker_migrate(&self->w, self->w.nr_streams);
 }
 
-static void punch_all_memory(struct kvm_vm *vm)
-{
-	struct userspace_mem_region *region;
-	sparsebit_idx_t first, last;
-	int ctr;
-
-	hash_for_each(vm->regions.slot_hash, ctr, region, slot_node) {
-		if (!sparsebit_any_set(region->protected_phy_pages))
-			continue;
-		sparsebit_for_each_set_range(region->protected_phy_pages, first, last)
-			vm_guest_mem_punch_hole(vm, first << vm->page_shift,
-						(last - first + 1) << vm->page_shift);
-	}
-}
-
 struct aborter {
 	struct td_mig *m;
 	pthread_t thread;
@@ -208,6 +189,10 @@ static void send_page(struct kvm_vm *vm, struct td_mig_stream *s)
 		    "Export failed, errno %d", errno);
 }
 
+static void guest_idle(void)
+{
+}
+
 TD_TEST(memslots_can_be_changed_while_an_abort_restores_pages)
 {
 	struct kvm_userspace_memory_region2 region;
@@ -242,6 +227,21 @@ TD_TEST(memslots_can_be_changed_while_an_abort_restores_pages)
 
 	munmap(mem, PAGE_SIZE);
 	kvm_vm_free(vm);
+}
+
+static void punch_all_memory(struct kvm_vm *vm)
+{
+	struct userspace_mem_region *region;
+	sparsebit_idx_t first, last;
+	int ctr;
+
+	hash_for_each(vm->regions.slot_hash, ctr, region, slot_node) {
+		if (!sparsebit_any_set(region->protected_phy_pages))
+			continue;
+		sparsebit_for_each_set_range(region->protected_phy_pages, first, last)
+			vm_guest_mem_punch_hole(vm, first << vm->page_shift,
+						(last - first + 1) << vm->page_shift);
+	}
 }
 
 TD_TEST_F(td_worker, abort_ends_although_no_page_is_left)
